@@ -1,0 +1,231 @@
+"""The fake behind a thread, for pytest: every call is safe from any thread.
+
+    with threaded.Fake(polite=True) as fake:
+        fake.say(fake.channels[0], "!ping")
+        assert fake.wait(lambda: fake.answers(fake.channels[0]))
+"""
+
+import asyncio
+import inspect
+import threading
+import time
+
+from . import options
+from .faults import PUBLIC
+from .server import FakeDiscord
+
+CALL_S = 30.0
+RECHECK_S = 0.005
+
+
+class Index:
+    """What predicates ask again and again, kept up to date in the loop's thread."""
+
+    def __init__(self, bot_id):
+        self.bot_id = bot_id
+        self.created = []
+        self.by_channel = {}
+        self.by_question = {}
+        self.sent = {}                  # (event, by the bot) -> {object id: rows of sent}
+
+    def add(self, log, row):
+        if log == "posts" and row["method"] == "POST" and not row["again"]:
+            message = row["message"]
+            self.created.append(message)
+            self.by_channel.setdefault(row["channel_id"], []).append(message)
+            question = message.get("message_reference", {}).get("message_id")
+            if question:
+                self.by_question.setdefault(question, []).append(message)
+        elif log == "sent":
+            own = row["d"].get("author", {}).get("id") == self.bot_id
+            self.sent.setdefault((row["name"], own), {}).setdefault(row["id"], []).append(row)
+
+
+class Fake:
+    def __init__(self, **opts):
+        self.opts = options.make(**opts)
+        self.server = FakeDiscord(self.opts)
+        self.changed = threading.Condition()
+        self.version = 0
+        self.told = False
+        self.loop = None
+        self.thread = None
+        self.index = Index(self.bot_id)
+        self.server.records.listeners.append(self.note)
+        self.server.records.hooks.append(self.index.add)
+        self.lock = threading.Lock()
+
+    # Life
+
+    def start(self):
+        with self.lock:
+            if self.thread is None:
+                if not self.opts.polite:
+                    print(f"fake discord: seed={self.opts.seed}")       # pytest shows it when the test fails
+                self.loop = asyncio.new_event_loop()
+                self.server.admin.ended = False
+                self.thread = threading.Thread(target=self.run, name="fake-discord", daemon=True)
+                self.thread.start()
+                try:
+                    self.call(self.server.start)
+                except BaseException:
+                    self.end_loop()
+                    raise
+        return self
+
+    def stop(self):
+        with self.lock:
+            if self.thread is not None:
+                try:
+                    self.call(self.server.stop)
+                finally:
+                    self.end_loop()
+
+    def end_loop(self):
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(CALL_S)
+        self.loop.close()
+        self.thread = None
+
+    def run(self):
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_forever()
+        tasks = asyncio.all_tasks(self.loop)
+        for task in tasks:
+            task.cancel()
+        self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *exc):
+        self.stop()
+
+    def call(self, function, *args, **kwargs):
+        """Runs a function of the fake in its own thread and returns its result."""
+        async def inside():
+            result = function(*args, **kwargs)
+            return await result if inspect.isawaitable(result) else result
+        return asyncio.run_coroutine_threadsafe(inside(), self.loop).result(CALL_S)
+
+    # Waiting
+
+    def note(self):
+        """In the loop's thread, after a record; waiters are told once per turn of the loop."""
+        if not self.told:
+            self.told = True
+            self.loop.call_soon(self.tell)
+
+    def tell(self):
+        self.told = False
+        with self.changed:
+            self.version += 1
+            self.changed.notify_all()
+
+    def wait(self, predicate, timeout=10.0):
+        """The first true value of predicate(), or its last false one when the time is up."""
+        deadline = time.monotonic() + timeout
+        while True:
+            seen = self.version
+            value = predicate()
+            left = deadline - time.monotonic()
+            if value or left <= 0:
+                return value
+            with self.changed:
+                # A predicate may look at things that are not records: look again soon in any case.
+                self.changed.wait_for(lambda: self.version != seen, min(left, 0.1))
+            time.sleep(RECHECK_S)
+
+    # Addresses and names
+
+    @property
+    def url(self):
+        return self.server.url
+
+    @property
+    def admin_url(self):
+        return self.server.admin_url
+
+    @property
+    def gateway_url(self):
+        return self.server.gateway_url
+
+    @property
+    def resume_url(self):
+        return self.server.resume_url
+
+    @property
+    def port(self):
+        return self.server.port
+
+    @property
+    def token(self):
+        return self.opts.token
+
+    @property
+    def seed(self):
+        return self.opts.seed
+
+    @property
+    def channels(self):
+        return self.server.world.text_channels
+
+    @property
+    def dm(self):
+        return self.server.world.dm_id
+
+    @property
+    def guild_id(self):
+        return self.server.world.guild_id
+
+    @property
+    def bot_id(self):
+        return self.server.world.bot["id"]
+
+    @property
+    def users(self):
+        return [u["id"] for u in self.server.world.people]
+
+    # Records: lists of dicts that only grow (up to the option keep)
+
+    def __getattr__(self, name):
+        if name in ("sent", "requests", "posts", "heartbeats", "identifies", "resumes", "connections", "violations",
+                    "unimplemented", "faults", "feed"):
+            return getattr(self.server.records, name)
+        if name in PUBLIC:
+            return lambda *args, **kwargs: self.call(getattr(self.server.faults, name), *args, **kwargs)
+        raise AttributeError(name)
+
+    def state(self):
+        return self.call(self.server.state)
+
+    def answers(self, channel_id=None):
+        """What the bot created, in order: [message]; deleted ones included, deduplicated POSTs not."""
+        found = self.index.created if channel_id is None else self.index.by_channel.get(channel_id, ())
+        return list(found)
+
+    def replies_to(self, message_id):
+        """The bot's messages that refer to this one."""
+        return list(self.index.by_question.get(message_id, ()))
+
+    def delivered(self, name="MESSAGE_CREATE", bot=False):
+        """{object id: dispatches} of what was sent or replayed: of others, or with bot=True of the bot itself."""
+        return dict(self.index.sent.get((name, bot), ()))
+
+    # Users
+
+    def say(self, channel_id, text, author=None, reply_to=None):
+        return self.call(self.server.say, channel_id, text, author, reply_to)
+
+    def say_many(self, pairs, author=None):
+        return self.call(self.server.say_many, pairs, author)
+
+    def edit(self, channel_id, message_id, text):
+        return self.call(self.server.edit, channel_id, message_id, text)
+
+    def delete(self, channel_id, message_id):
+        return self.call(self.server.delete, channel_id, message_id)
+
+    def react(self, channel_id, message_id, emoji, author=None, remove=False):
+        return self.call(self.server.react, channel_id, message_id, emoji, author, remove)
