@@ -1,0 +1,178 @@
+# Bulkhead.  GNU Make; everything is built below $(BUILD), nothing in the tree.
+#	make help	says what can be made
+
+BUILD	?= build
+CC	?= cc
+PREFIX	?= /usr/local
+DESTDIR	?=
+T	?=
+VERSION	:= 0.1.0
+
+# msgpack-c is called msgpack in Debian 12 and msgpack-c in Debian 13.
+MSGPACK	:= $(shell pkg-config --exists msgpack-c && echo msgpack-c || echo msgpack)
+PKGS	:= libevent_core libevent_extra libbsd-overlay $(MSGPACK) libconfuse
+PKGS_SUP := libwebsockets libuv zlib openssl
+PKGS_WRK := libcurl jansson libbsd-ctor
+PKGS_CTL := jansson
+
+CSTD	:= -std=gnu11 -D_GNU_SOURCE
+WARN	:= -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes
+WERROR	?=
+SAN	?=
+OPT	?= -O2 -g
+CPPFLAGS += -I. $(shell pkg-config --cflags $(PKGS) $(PKGS_SUP) $(PKGS_WRK) cmocka 2>/dev/null) \
+	-DBULKHEAD_VERSION='"$(VERSION)"' -D_FORTIFY_SOURCE=$(if $(SAN),0,2)
+ALLCFLAGS = $(CSTD) $(WARN) $(WERROR) $(OPT) $(SAN) -fstack-protector-strong -fno-omit-frame-pointer $(CFLAGS)
+LIBS	:= $(shell pkg-config --libs $(PKGS))
+LIBS_SUP := $(shell pkg-config --libs $(PKGS_SUP))
+LIBS_WRK := $(shell pkg-config --libs $(PKGS_WRK))
+LIBS_CTL := $(shell pkg-config --libs $(PKGS_CTL))
+
+COMMON_SRCS := \
+	common/span.c common/mem.c common/clock.c common/loop.c common/log.c \
+	common/count.c common/fault.c common/chan.c common/msg.c common/json.c \
+	common/resolve.c common/cfg.c
+
+SUPERVISOR_SRCS :=
+
+WORKER_SRCS :=
+
+CTL_SRCS :=
+
+PROGRAMS :=
+
+# One program per unit test, linked with the archives: what it does not name is not linked.
+UNIT_TESTS := \
+	test_span test_mem test_clock test_loop test_log test_count test_fault test_chan \
+	test_resolve test_msg test_json test_cfg
+# One libFuzzer target per parser; `make check` replays tests/fuzz/corpus/NAME.
+FUZZERS := \
+	fuzz_msg fuzz_json
+
+COMMON_A := $(BUILD)/libcommon.a
+SUP_A	:= $(BUILD)/libsupervisor.a
+WRK_A	:= $(BUILD)/libworker.a
+objs	= $(patsubst %.c,$(BUILD)/%.o,$(1))
+
+.PHONY: all help
+all: $(PROGRAMS)
+
+help:
+	@echo 'make all                 bulkheadd, bulkhead-worker, bulkheadctl in $(BUILD)/'
+	@echo 'make check               unit, corpus, fake, client and system tests'
+	@echo 'make check-unit          unit tests and fuzz corpora'
+	@echo 'make check-system [T=x]  system tests, of them those whose name contains x'
+	@echo 'make check-clients       discord.py against the fake Discord'
+	@echo 'make asan                the programs with AddressSanitizer and UBSan, in $(BUILD)-asan/'
+	@echo 'make check-asan          unit and system tests with them'
+	@echo 'make fuzz P=json SECS=60 fuzz one parser (clang)'
+	@echo 'make lint                compilers with -Werror, clang-tidy, cppcheck, form of the tables'
+	@echo 'make docs                protocol and option tables from proto/'
+	@echo 'make install DESTDIR= PREFIX=/usr/local'
+	@echo 'make clean'
+
+# V=1 shows the commands.
+V	?=
+Q	:= $(if $(V),,@)
+say	= $(if $(V),,@echo '  $(1) $(2)')
+
+$(BUILD)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(ALLCFLAGS) -MMD -MP -c -o $@ $<
+
+$(COMMON_A): $(call objs,$(COMMON_SRCS))
+	@rm -f $@; ar rcs $@ $^
+$(SUP_A): $(call objs,$(SUPERVISOR_SRCS))
+	@rm -f $@; ar rcs $@ $^
+$(WRK_A): $(call objs,$(WORKER_SRCS))
+	@rm -f $@; ar rcs $@ $^
+
+$(BUILD)/bulkheadd: $(BUILD)/supervisor/main.o $(SUP_A) $(COMMON_A)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALLCFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_SUP) $(LIBS)
+$(BUILD)/bulkhead-worker: $(BUILD)/worker/main.o $(WRK_A) $(COMMON_A)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALLCFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_WRK) $(LIBS)
+$(BUILD)/bulkheadctl: $(call objs,$(CTL_SRCS)) $(COMMON_A)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALLCFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_CTL) $(LIBS)
+
+# Unit tests: archives are linked as they are needed, whichever program they belong to.
+$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(SUP_A) $(WRK_A) $(COMMON_A)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALLCFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_SUP) $(LIBS_WRK) $(LIBS) -lcmocka
+# For work on one module while others do not build: make BUILD=... ONLY="a.c b.c" unit-NAME
+unit-%:
+	@mkdir -p $(BUILD)/tests/unit
+	$(CC) $(CPPFLAGS) $(ALLCFLAGS) -o $(BUILD)/tests/unit/$* tests/unit/$*.c $(ONLY) \
+	    $(LIBS_SUP) $(LIBS_WRK) $(LIBS) -lcmocka
+	$(BUILD)/tests/unit/$*
+
+
+# ---- tests ----
+.SECONDARY:
+.PHONY: check check-unit check-corpus check-fake check-clients check-system check-asan asan fuzz lint docs install
+PYTEST	:= /usr/bin/python3 -B -m pytest -q -p no:cacheprovider
+
+check: check-unit check-corpus check-fake check-clients check-system
+
+check-unit: $(addprefix $(BUILD)/tests/unit/,$(UNIT_TESTS))
+	@scripts/run-units $^
+
+# Parsers alone.  Here each target replays its corpus; `make fuzz` looks for more.
+$(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/replay.o $(SUP_A) $(WRK_A) $(COMMON_A)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALLCFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_SUP) $(LIBS_WRK) $(LIBS)
+check-corpus: $(addprefix $(BUILD)/tests/fuzz/,$(FUZZERS))
+	@for f in $(FUZZERS); do \
+		printf '%s: ' $$f; $(BUILD)/tests/fuzz/$$f tests/fuzz/corpus/$${f#fuzz_} || exit 1; done
+
+P	?= json
+SECS	?= 60
+fuzz:
+	$(MAKE) BUILD=$(BUILD)-fuzz CC=clang SAN='-fsanitize=address,undefined,fuzzer-no-link' \
+	    $(BUILD)-fuzz/libsupervisor.a $(BUILD)-fuzz/libworker.a $(BUILD)-fuzz/libcommon.a
+	clang $(CPPFLAGS) $(CSTD) $(OPT) -fsanitize=address,undefined,fuzzer -o $(BUILD)-fuzz/fuzz_$(P) \
+	    tests/fuzz/fuzz_$(P).c $(BUILD)-fuzz/libsupervisor.a $(BUILD)-fuzz/libworker.a \
+	    $(BUILD)-fuzz/libcommon.a $(LIBS_SUP) $(LIBS_WRK) $(LIBS)
+	@mkdir -p $(BUILD)-fuzz/new/$(P)
+	$(BUILD)-fuzz/fuzz_$(P) -max_total_time=$(SECS) \
+	    $(if $(wildcard tests/fuzz/fuzz_$(P).dict),-dict=tests/fuzz/fuzz_$(P).dict) \
+	    $(BUILD)-fuzz/new/$(P) tests/fuzz/corpus/$(P)
+
+check-fake:
+	$(PYTEST) tests/discord
+check-clients:
+	$(PYTEST) tests/clients
+check-system: all
+	BULKHEAD_BUILD=$(BUILD) $(PYTEST) tests/system $(if $(T),-k '$(T)')
+
+asan:
+	$(MAKE) BUILD=$(BUILD)-asan SAN='-fsanitize=address,undefined -fno-sanitize-recover=undefined' OPT='-O1 -g' all
+check-asan:
+	$(MAKE) BUILD=$(BUILD)-asan SAN='-fsanitize=address,undefined -fno-sanitize-recover=undefined' OPT='-O1 -g' \
+	    all check-unit check-corpus check-system
+
+lint:
+	scripts/lint
+docs: all
+	scripts/gen-docs
+
+# ---- install ----
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 supervisor/ctl/bulkheadctl.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 644 supervisor/bulkheadd.8 $(DESTDIR)$(PREFIX)/share/man/man8/
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+.PHONY: clean
+clean:
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-fuzz
+
+# For scripts/lint.
+.PHONY: print-cppflags
+print-cppflags:
+	@echo $(filter-out -DBULKHEAD_VERSION=%,$(CPPFLAGS))

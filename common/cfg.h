@@ -1,0 +1,95 @@
+/*
+ * cfg - the configuration: struct from options.def, parsed by a child process.
+ *
+ * libConfuse can end the process on odd input, so a short-lived child reads every
+ * configuration, checks it whole and writes one CONFIG or CONFIG_BAD frame to its stdout.
+ * Secrets: cfg_unload wipes them.  (Not cfg_free: libConfuse has that name and calls it.)
+ */
+#ifndef COMMON_CFG_H
+#define COMMON_CFG_H
+
+#include "common/mem.h"
+#include "common/span.h"
+
+struct cfg_list {
+	char	**v;
+	size_t	  n;
+	bool	  set;		/* false: the default */
+};
+
+#define CFG_STR(name)		char *name;
+#define CFG_SECRET(name)	char *name;
+#define CFG_MS(name)		uint64_t name##_ms;
+#define CFG_INT(name)		uint64_t name;
+#define CFG_BYTES(name)		uint64_t name##_bytes;
+#define CFG_BOOL(name)		bool name;
+#define CFG_LIST(name)		struct cfg_list name;
+
+struct cfg_pool {
+	char	*name;		/* the title: [a-z0-9_-], 1 to 32 bytes, not "rest", not "supervisor" */
+#define OPT_GLOBAL(type, name)
+#define OPT_POOL(type, name)	CFG_##type(name)
+#define OPT(scope, type, name, def, min, max, reload, help) OPT_##scope(type, name)
+#include "proto/options.def"
+#undef OPT
+#undef OPT_GLOBAL
+#undef OPT_POOL
+};
+
+struct cfg {
+#define OPT_GLOBAL(type, name)	CFG_##type(name)
+#define OPT_POOL(type, name)
+#define OPT(scope, type, name, def, min, max, reload, help) OPT_##scope(type, name)
+#include "proto/options.def"
+#undef OPT
+#undef OPT_GLOBAL
+#undef OPT_POOL
+	struct cfg_pool	*pools;
+	size_t		 pools_n;
+	uint64_t	 intents_bits;	/* made from intents, content and the pools' events */
+	uint64_t	 hash;		/* of everything but secrets, for the first log line */
+};
+
+#undef CFG_STR
+#undef CFG_SECRET
+#undef CFG_MS
+#undef CFG_INT
+#undef CFG_BYTES
+#undef CFG_BOOL
+#undef CFG_LIST
+
+/*
+ * The child: read path, check everything, append one CONFIG or CONFIG_BAD frame payload to out.
+ * May exit inside libConfuse.  Expands ${NAME}, reads token_file.
+ *	need_token	false under --no-gateway
+ * 0 when it is CONFIG.
+ */
+int	 cfg_check_file(const char *path, bool need_token, struct buf *out);
+
+/*
+ * The parent: run `argv0 -x config -c path` and turn its frame into a struct.  Blocks until the child
+ * ends, at most 10 s: for start only.
+ *	errors_r	on failure: sentences joined by newlines, owned by the caller
+ * NULL on failure.
+ */
+struct cfg *cfg_load(const char *program, const char *path, bool need_token, char **errors_r);
+void	 cfg_unload(struct cfg **);
+
+/* From a CONFIG payload (trusted only as far as it was checked by the table). */
+struct cfg *cfg_of_frame(struct span payload, const char **why_r);
+
+/* Rows for `show config` and the manual. */
+struct cfg_option {
+	const char	*scope, *type, *name, *def, *reload, *help;
+	uint64_t	 min, max;
+};
+const struct cfg_option *cfg_options(size_t *n_r);
+/* The effective configuration as one JSON object; secrets as "(set)". */
+void	 cfg_json(const struct cfg *, struct buf *out);
+/* Event name -> index in events.def, or -1; the role's row. */
+int	 cfg_event(struct span name);
+/* Does the pool want this event (by its list, or its role's default)? */
+bool	 cfg_pool_wants(const struct cfg_pool *, const char *event);
+const char *cfg_pool_role(const struct cfg_pool *);	/* name of the built-in role, NULL for exec */
+
+#endif

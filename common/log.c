@@ -1,0 +1,479 @@
+/*
+ * log - one line per event, to a bounded ring in front of a non-blocking descriptor.
+ *
+ * Every line goes through the ring, so that half a line that a slow reader took is always
+ * followed by its other half.  Without a loop the ring is flushed after each line, with one
+ * in its tail.
+ */
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/count.h"
+#include "common/log.h"
+#include "common/loop.h"
+
+#define RING_BYTES	(256u * 1024)
+#define LINE_MAX_BYTES	2048		/* with time, level and program */
+#define REDIRECT_MAX	1024		/* messages.def: LOG.line */
+#define REPORT_ROOM	256		/* kept free for the line that tells of dropped lines */
+
+static struct {
+	char		 program[32];
+	int		 fd;		/* where lines are written; -1 before log_init */
+	bool		 fd_own;	/* reopened here, closed here */
+	bool		 fd_socket;
+	int		 level;
+	char		 classes[256];	/* ",gateway,chan," or "," */
+	bool		 classes_all;
+
+	char		 ring[RING_BYTES];
+	size_t		 head, used;	/* bytes [head, head + used) wrap around */
+	uint64_t	 dropped;	/* ever */
+	uint64_t	 unreported;	/* of them not told of yet */
+
+	struct loop	*loop;		/* NULL: not attached */
+	struct watch	*watch;		/* made when the reader was slow for the first time */
+	uint64_t	 flushed_turn;	/* the tail of this turn has flushed */
+
+	void		(*redirect)(int, const char *, const char *, void *);
+	void		*redirect_arg;
+	bool		 redirecting;
+} lg = { .fd = -1, .level = LOG_INFO, .classes = "," };
+
+static const struct {
+	int		 level;
+	const char	*name;
+} levels[] = {
+	{ LOG_ERR,	"err" },
+	{ LOG_WARNING,	"warning" },
+	{ LOG_NOTICE,	"notice" },
+	{ LOG_INFO,	"info" },
+	{ LOG_DEBUG,	"debug" },
+};
+
+static void	 flush_ring(void);
+
+const char *
+log_level_name(int level)
+{
+	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
+		if (level <= levels[i].level)
+			return levels[i].name;
+	}
+	return "debug";
+}
+
+int
+log_level_of(const char *name)
+{
+	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
+		if (strcmp(name, levels[i].name) == 0)
+			return levels[i].level;
+	}
+	return -1;
+}
+
+void
+log_level(int level)
+{
+	lg.level = level;
+}
+
+/*
+ * A descriptor of our own on the same file: O_NONBLOCK belongs to the open file, and setting
+ * it on an inherited one would set it in the shell that shares it.
+ */
+static int
+open_again(int fd)
+{
+	char	 path[40];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, O_WRONLY | O_NONBLOCK | O_APPEND | O_NOCTTY | O_CLOEXEC);
+}
+
+static void
+forget_fd(void)
+{
+	watch_free(&lg.watch);
+	if (lg.fd_own)
+		close(lg.fd);
+	lg.fd = -1;
+	lg.fd_own = lg.fd_socket = false;
+}
+
+void
+log_init(const char *program, int fd, int level)
+{
+	struct stat	 st;
+	int		 own;
+
+	forget_fd();
+	lg.loop = NULL;
+	lg.head = lg.used = 0;
+	lg.unreported = 0;
+	lg.level = level;
+	snprintf(lg.program, sizeof(lg.program), "%s", program);
+	lg.fd = fd;
+	/* A reader that goes away costs lines, not the process. */
+	signal(SIGPIPE, SIG_IGN);
+	if (fstat(fd, &st) == -1 || S_ISREG(st.st_mode))
+		return;
+	if (S_ISSOCK(st.st_mode)) {
+		lg.fd_socket = true;	/* MSG_DONTWAIT does without the flag */
+		return;
+	}
+	if ((own = open_again(fd)) != -1) {
+		lg.fd = own;
+		lg.fd_own = true;
+	} else {
+		int	 flags = fcntl(fd, F_GETFL);
+
+		/* A pipe of another user cannot be opened again: shared is better than blocked. */
+		if (flags != -1)
+			(void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+	}
+}
+
+static void
+ring_add(const char *p, size_t n)
+{
+	size_t	 at = (lg.head + lg.used) % RING_BYTES;
+	size_t	 first = n < RING_BYTES - at ? n : RING_BYTES - at;
+
+	assert(n <= RING_BYTES - lg.used);
+	memcpy(lg.ring + at, p, first);
+	memcpy(lg.ring, p + first, n - first);
+	lg.used += n;
+}
+
+static size_t
+format_head(char *dst, size_t dst_bytes, int level)
+{
+	char	 iso[32];
+
+	return (size_t)snprintf(dst, dst_bytes, "%s %s %s: ",
+	    clock_iso(clock_wall_ms(), iso, sizeof(iso)), log_level_name(level), lg.program);
+}
+
+/* Where lines are missing says so, in one line; true when nothing is missing any more. */
+static bool
+report_dropped(void)
+{
+	char	 line[REPORT_ROOM];
+	size_t	 n;
+
+	if (lg.unreported == 0)
+		return true;
+	n = format_head(line, sizeof(line), LOG_WARNING);
+	n += (size_t)snprintf(line + n, sizeof(line) - n,
+	    "%" PRIu64 " lines dropped: the reader of the log was slow\n", lg.unreported);
+	if (n > RING_BYTES - lg.used)
+		return false;
+	ring_add(line, n);
+	lg.unreported = 0;
+	return true;
+}
+
+static void
+ring_line(const char *line, size_t n)
+{
+	size_t	 room = RING_BYTES - lg.used;
+
+	if (n + 2 * REPORT_ROOM > room || !report_dropped()) {
+		lg.dropped++;
+		lg.unreported++;
+		COUNT(log_dropped);
+		return;
+	}
+	ring_add(line, n);
+}
+
+static void
+writable(int fd, int what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+	flush_ring();
+}
+
+static ssize_t
+write_some(const char *p, size_t n)
+{
+	if (lg.fd_socket)
+		return send(lg.fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return write(lg.fd, p, n);
+}
+
+/* Writes until the ring is empty or the reader is full. */
+static void
+flush_ring(void)
+{
+	int	 keep = errno;
+	bool	 slow = false;
+
+	while (lg.used > 0 && lg.fd != -1) {
+		size_t	 n = lg.used < RING_BYTES - lg.head ? lg.used : RING_BYTES - lg.head;
+		ssize_t	 done = write_some(lg.ring + lg.head, n);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+			slow = true;
+			break;
+		}
+		if (done < 0) {
+			/* Gone or full: these lines have no reader, later ones may have. */
+			for (size_t i = 0; i < lg.used; i++) {
+				if (lg.ring[(lg.head + i) % RING_BYTES] != '\n')
+					continue;
+				lg.dropped++;
+				COUNT(log_dropped);
+			}
+			lg.head = lg.used = 0;
+			break;
+		}
+		lg.head = (lg.head + (size_t)done) % RING_BYTES;
+		lg.used -= (size_t)done;
+		if (lg.used == 0)
+			(void)report_dropped();
+	}
+	if (lg.loop != NULL && slow && lg.watch == NULL)
+		lg.watch = watch_new(lg.loop, lg.fd, writable, NULL);
+	if (lg.watch != NULL)
+		watch_set(lg.watch, slow ? LOOP_WRITE : 0);
+	errno = keep;
+}
+
+static void
+tail_flush(void *arg)
+{
+	if (lg.loop != arg)
+		return;		/* detached, or attached to another one */
+	lg.flushed_turn = loop_turns(lg.loop);
+	if (lg.used > 0)
+		flush_ring();
+}
+
+void
+log_attach(struct loop *l)
+{
+	log_detach();
+	lg.loop = l;
+	lg.flushed_turn = 0;
+	loop_tail(l, tail_flush, l);
+}
+
+void
+log_detach(void)
+{
+	flush_ring();
+	watch_free(&lg.watch);
+	lg.loop = NULL;
+}
+
+void
+log_trace_classes(const char *comma_list)
+{
+	snprintf(lg.classes, sizeof(lg.classes), ",%s,", comma_list);
+	lg.classes_all = strstr(lg.classes, ",all,") != NULL;
+	if (lg.classes[1] == ',')
+		lg.classes[1] = '\0';
+}
+
+bool
+log_traces(const char *class)
+{
+	size_t	 n = strlen(class);
+
+	if (lg.classes_all)
+		return true;
+	for (const char *p = lg.classes; (p = strstr(p, class)) != NULL; p++) {
+		if (p[-1] == ',' && p[n] == ',')
+			return true;
+	}
+	return false;
+}
+
+uint64_t
+log_dropped(void)
+{
+	return lg.dropped;
+}
+
+void
+log_redirect(void (*fn)(int, const char *, const char *, void *), void *arg)
+{
+	lg.redirect = fn;
+	lg.redirect_arg = arg;
+}
+
+/* Nothing that came from outside may speak to the terminal that shows the log. */
+static void
+blunt(char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		unsigned char	 c = (unsigned char)p[i];
+
+		if (c < 0x20 || c == 0x7f)
+			p[i] = '?';
+		else if (c == 0xc2 && i + 1 < n && (unsigned char)p[i + 1] >= 0x80 &&
+		    (unsigned char)p[i + 1] < 0xa0)
+			p[i] = p[i + 1] = '?';	/* U+0080..U+009F, the other control characters */
+	}
+}
+
+/*
+ * Cut text of n bytes to max with "..." at the end, not inside a UTF-8 character;
+ * returns the new length.
+ */
+static size_t
+cut(char *text, size_t n, size_t max)
+{
+	if (n <= max)
+		return n;
+	n = max - 3;
+	for (int i = 0; i < 3 && n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80; i++)
+		n--;
+	memcpy(text + n, "...", 4);
+	return n + 3;
+}
+
+/* One line.  text has room for a newline and a NUL behind its n bytes. */
+static void
+emit(int level, const char *class, char *text, size_t n)
+{
+	char	 line[LINE_MAX_BYTES + 8];
+	size_t	 head;
+
+	blunt(text, n);
+	if (lg.redirect != NULL && !lg.redirecting) {
+		if (n == 0)
+			return;
+		text[cut(text, n, REDIRECT_MAX)] = '\0';
+		lg.redirecting = true;
+		lg.redirect(level, class, text, lg.redirect_arg);
+		lg.redirecting = false;
+		return;
+	}
+	if (lg.fd == -1)
+		log_init(program_invocation_short_name, STDERR_FILENO, lg.level);
+	head = format_head(line, sizeof(line), level);
+	if (class[0] != '\0')
+		head += (size_t)snprintf(line + head, sizeof(line) - head, "%.32s: ", class);
+	n = cut(text, n, LINE_MAX_BYTES - head);
+	memcpy(line + head, text, n);
+	line[head + n] = '\n';
+	ring_line(line, head + n + 1);
+	if (lg.loop == NULL)
+		flush_ring();
+	else if (lg.flushed_turn == loop_turns(lg.loop))
+		loop_again(lg.loop);	/* the tail has passed: do not sleep on it */
+}
+
+static void __attribute__((format(printf, 4, 0)))
+vemit(int level, const char *class, int err, const char *fmt, va_list ap)
+{
+	char	 text[LINE_MAX_BYTES + 128];
+	int	 keep = errno;
+	int	 n = vsnprintf(text, LINE_MAX_BYTES + 1, fmt, ap);
+
+	if (n < 0)
+		n = snprintf(text, LINE_MAX_BYTES + 1, "a line that could not be formatted");
+	if (n > LINE_MAX_BYTES)
+		n = LINE_MAX_BYTES;
+	if (err != 0) {
+		/* The cause stays readable when the rest is too long. */
+		n = (int)cut(text, (size_t)n, LINE_MAX_BYTES - 192);
+		n += snprintf(text + n, sizeof(text) - (size_t)n - 2, ": %s", strerror(err));
+	}
+	emit(level, class, text, (size_t)n);
+	errno = keep;
+}
+
+#define VEMIT(severity, err)						\
+	do {								\
+		va_list	 ap;						\
+									\
+		if ((severity) > lg.level)				\
+			return;						\
+		va_start(ap, fmt);					\
+		vemit((severity), "", (err), fmt, ap);			\
+		va_end(ap);						\
+	} while (0)
+
+void
+log_debug(const char *fmt, ...)
+{
+	VEMIT(LOG_DEBUG, 0);
+}
+
+void
+log_info(const char *fmt, ...)
+{
+	VEMIT(LOG_INFO, 0);
+}
+
+void
+log_notice(const char *fmt, ...)
+{
+	VEMIT(LOG_NOTICE, 0);
+}
+
+void
+log_warn(const char *fmt, ...)
+{
+	VEMIT(LOG_WARNING, errno);
+}
+
+void
+log_warnx(const char *fmt, ...)
+{
+	VEMIT(LOG_WARNING, 0);
+}
+
+void
+log_err(const char *fmt, ...)
+{
+	VEMIT(LOG_ERR, 0);
+}
+
+void
+log_trace(const char *class, const char *fmt, ...)
+{
+	va_list	 ap;
+
+	if (!log_traces(class))
+		return;
+	va_start(ap, fmt);
+	vemit(LOG_DEBUG, class, 0, fmt, ap);
+	va_end(ap);
+}
+
+void
+log_line(int level, const char *tag, struct span text)
+{
+	char	 line[LINE_MAX_BYTES + 128];
+	int	 keep = errno;
+	size_t	 n = 0;
+
+	if (level > lg.level)
+		return;
+	if (tag != NULL && tag[0] != '\0')
+		n = (size_t)snprintf(line, 256, "%.200s ", tag);
+	n += span_copy(text, line + n, LINE_MAX_BYTES + 1 - n);
+	emit(level, "", line, n);
+	errno = keep;
+}

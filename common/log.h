@@ -1,0 +1,46 @@
+/*
+ * log - one line per event, to a bounded ring in front of a non-blocking descriptor.
+ *
+ * A reader that stops reading costs lines, never time: what does not fit in the ring is
+ * dropped and counted, and the count is logged when the reader is back.
+ * Lines: time, level, program, text.  Tag first, sentence, then key=value.
+ */
+#ifndef COMMON_LOG_H
+#define COMMON_LOG_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <syslog.h>
+#include "common/span.h"
+
+struct loop;
+
+/* Before log_attach lines are written at once (non-blocking all the same). */
+void	 log_init(const char *program, int fd, int level);
+void	 log_attach(struct loop *);		/* from now on through the ring */
+void	 log_detach(void);			/* flush what can be flushed at once */
+void	 log_level(int level);			/* LOG_DEBUG..LOG_ERR */
+int	 log_level_of(const char *name);	/* -1 when there is no such level */
+const char *log_level_name(int level);
+void	 log_trace_classes(const char *comma_list);	/* "gateway,chan" or "all" */
+bool	 log_traces(const char *class);
+uint64_t log_dropped(void);
+
+/*
+ * Redirect: lines go to fn instead of the descriptor (a worker passes them up its link).
+ * fn must not log.  NULL restores the descriptor.
+ */
+void	 log_redirect(void (*fn)(int level, const char *class, const char *line, void *arg), void *arg);
+
+void	 log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void	 log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void	 log_notice(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void	 log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));	/* appends errno */
+void	 log_warnx(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void	 log_err(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void	 log_trace(const char *class, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* A line from elsewhere (a worker's LOG or stderr), already tagged; control bytes are shown as ?. */
+void	 log_line(int level, const char *tag, struct span text);
+
+#endif
