@@ -33,7 +33,10 @@ COMMON_SRCS := \
 	common/count.c common/fault.c common/chan.c common/msg.c common/json.c \
 	common/resolve.c common/cfg.c
 
-SUPERVISOR_SRCS :=
+SUPERVISOR_SRCS := \
+	supervisor/gateway/envelope.c supervisor/gateway/inflate.c \
+	supervisor/gateway/session.c supervisor/gateway/identify.c \
+	supervisor/gateway/lwsloop.c supervisor/gateway/gateway.c
 
 WORKER_SRCS :=
 
@@ -44,10 +47,11 @@ PROGRAMS :=
 # One program per unit test, linked with the archives: what it does not name is not linked.
 UNIT_TESTS := \
 	test_span test_mem test_clock test_loop test_log test_count test_fault test_chan \
-	test_resolve test_msg test_json test_cfg
+	test_resolve test_msg test_json test_cfg test_envelope test_inflate test_session \
+	test_identify
 # One libFuzzer target per parser; `make check` replays tests/fuzz/corpus/NAME.
 FUZZERS := \
-	fuzz_msg fuzz_json
+	fuzz_msg fuzz_json fuzz_envelope fuzz_inflate
 
 COMMON_A := $(BUILD)/libcommon.a
 SUP_A	:= $(BUILD)/libsupervisor.a
