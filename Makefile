@@ -36,7 +36,9 @@ COMMON_SRCS := \
 SUPERVISOR_SRCS := \
 	supervisor/gateway/envelope.c supervisor/gateway/inflate.c \
 	supervisor/gateway/session.c supervisor/gateway/identify.c \
-	supervisor/gateway/lwsloop.c supervisor/gateway/gateway.c
+	supervisor/gateway/lwsloop.c supervisor/gateway/gateway.c supervisor/journal/log.c \
+	supervisor/journal/deliveries.c supervisor/journal/path.c supervisor/delivery/route.c \
+	supervisor/delivery/queue.c supervisor/delivery/poison.c
 
 WORKER_SRCS :=
 
@@ -48,10 +50,9 @@ PROGRAMS :=
 UNIT_TESTS := \
 	test_span test_mem test_clock test_loop test_log test_count test_fault test_chan \
 	test_resolve test_msg test_json test_cfg test_envelope test_inflate test_session \
-	test_identify
+	test_identify test_journal test_route test_queue
 # One libFuzzer target per parser; `make check` replays tests/fuzz/corpus/NAME.
-FUZZERS := \
-	fuzz_msg fuzz_json fuzz_envelope fuzz_inflate
+FUZZERS := fuzz_msg fuzz_json fuzz_envelope fuzz_inflate fuzz_journal
 
 COMMON_A := $(BUILD)/libcommon.a
 SUP_A	:= $(BUILD)/libsupervisor.a

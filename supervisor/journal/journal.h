@@ -1,0 +1,182 @@
+/*
+ * journal - what must outlive the process: one mapped file, a ring of checksummed records.
+ *
+ * log.c knows bytes, records, wrap and damage; deliveries.c knows what records mean and keeps
+ * the table of deliveries; path.c prints one.  No clock: wall time comes in.
+ *
+ * The file has a fixed size.  Records are appended; when the ring comes round, records that still
+ * matter (survivors) are copied forward.  Nothing here waits for a disk: the file belongs on tmpfs.
+ * A process killed at any instruction leaves at worst one torn record at the end, which was never
+ * acted upon and is dropped silently.  Anything else that does not check is damage: see
+ * journal_report.
+ */
+#ifndef SUPERVISOR_JOURNAL_H
+#define SUPERVISOR_JOURNAL_H
+
+#include <sys/queue.h>
+#include <sys/tree.h>
+#include <sys/types.h>
+#include "common/mem.h"
+#include "common/span.h"
+#include "supervisor/gateway/gateway.h"
+
+#define JOURNAL_ROUTE_MAX	256	/* longer routes are kept as their hash */
+#define JOURNAL_FINISHED_MAX	16384	/* finished ids remembered */
+#define JOURNAL_FINISHED_MS	(15 * 60 * 1000)
+#define JOURNAL_REPORT_MAX	1024	/* crash report of a dead letter */
+
+struct journal;
+
+/* One changing call of a delivery. */
+struct effect {
+	uint64_t	 ordinal;
+	char		*route;		/* "POST /channels/1/messages" */
+	uint64_t	 asked_ms;	/* wall */
+	bool		 done;
+	uint64_t	 status, id;	/* when done */
+};
+
+enum dlv_state {
+	DLV_WAITING,		/* for credit or for its turn */
+	DLV_GIVEN,		/* a worker has it */
+	DLV_ASIDE,		/* dead letter: poison, in doubt, refused */
+	DLV_FINISHED		/* acked; kept for deduplication and explain */
+};
+
+enum dlv_aside { ASIDE_POISON, ASIDE_DOUBT, ASIDE_REFUSED, ASIDE_TOOBIG };
+
+struct qkey;
+struct qworker;
+
+/*
+ * One delivery: an event for one pool.  Owned by the journal; the part below the line belongs
+ * to delivery/queue.
+ */
+struct delivery {
+	uint64_t	 id;
+	uint64_t	 order;		/* rises with arrival, survives restarts; sorts redeliveries */
+	uint64_t	 object;	/* id of the object, for explain; 0 */
+	uint64_t	 key;
+	uint64_t	 seq;
+	uint32_t	 shard;
+	uint32_t	 body_bytes;
+	char		 pool[33];
+	char		 name[65];
+	uint8_t		 attempt;	/* times given */
+	uint8_t		 charges;	/* deaths it is charged with */
+	bool		 replayed, control;
+	enum dlv_state	 state;
+	enum dlv_aside	 aside;		/* when DLV_ASIDE */
+	char		*report;	/* when DLV_ASIDE: why */
+	struct effect	*effects;
+	size_t		 effects_n;
+	uint64_t	 received_ms, given_ms, finished_ms;	/* wall */
+	char		 worker[64];	/* tag of the last worker it was given to */
+	/* journal's own */
+	uint64_t	 place;		/* of the record that holds it whole */
+	uint64_t	 session;	/* hash of the gateway session it came from */
+	uint64_t	 live_bytes;	/* most that this record can take when it is copied */
+	bool		 shed;
+	TAILQ_ENTRY(delivery) in_shed;	/* while it waits */
+	RB_ENTRY(delivery) by_id;
+	TAILQ_ENTRY(delivery) in_state;	/* journal's list per state, in order */
+	/* ---- delivery/queue ---- */
+	TAILQ_ENTRY(delivery) in_key, in_worker;
+	struct qkey	*qkey;
+	struct qworker	*qworker;
+	bool		 suspect;	/* redelivered alone */
+};
+
+struct journal_report {
+	bool		 created;	/* there was no file, or one of another size or version */
+	bool		 damaged;
+	uint64_t	 records_n, damaged_n;	/* good ones; places that did not check */
+	uint64_t	 unfinished_n, doubt_n, finished_n, aside_n;
+	bool		 tmpfs;		/* false: one warning is due */
+	char		 text[256];	/* the sentence for log and status when damaged */
+};
+
+/*
+ * Open or create, check every record, rebuild the table.
+ *	bytes	size of the file; a file of another size is emptied only when it is not a journal; a journal of another
+ *		size is read, and its survivors are written into the new one
+ *	now_ms	wall
+ * NULL with why_r for what the file system refuses.  Damage is never a failure.
+ */
+struct journal	*journal_open(const char *path, uint64_t bytes, uint64_t now_ms,
+		    struct journal_report *report_r, const char **why_r);
+void		 journal_close(struct journal **);
+
+struct journal_event {
+	uint64_t	 delivery, object, key, seq;
+	uint32_t	 shard;
+	struct span	 pool, name, body;
+	bool		 replayed, control, shed;	/* shed: may be dropped at the bound */
+};
+/*
+ * Record an event for a pool.
+ * 1 it is new (d_r); 0 it is known, whatever its state (d_r); -1 no room even after
+ * dropping what may be shed: nothing was written.  A body above an eighth of the journal is set aside by name
+ * (1, state DLV_ASIDE, ASIDE_TOOBIG).
+ */
+int	 journal_event(struct journal *, const struct journal_event *, uint64_t now_ms, struct delivery **d_r);
+/* Told of each waiting delivery that is dropped at the bound, before it is gone. */
+void	 journal_on_drop(struct journal *, void (*fn)(struct delivery *, void *arg), void *arg);
+struct delivery *journal_find(struct journal *, uint64_t delivery);
+/* The body; borrowed until the next write to the journal. */
+struct span journal_body(struct journal *, const struct delivery *);
+
+void	 journal_given(struct journal *, struct delivery *, const char *worker, uint64_t now_ms);	/* attempt + 1, DLV_GIVEN */
+void	 journal_returned(struct journal *, struct delivery *, bool charged);	/* DLV_WAITING */
+/* An ordinal that was asked before: 0 and the effect as it stands in *e_r; 1 newly recorded; -1 above PROTO_EFFECTS_MAX or without room. */
+int	 journal_asked(struct journal *, struct delivery *, uint64_t ordinal, struct span route,
+	    uint64_t now_ms, struct effect **e_r);
+/* Is it the same route?  Long ones are compared by their hash. */
+bool	 journal_effect_is(const struct effect *, struct span route);
+void	 journal_effect(struct journal *, struct delivery *, uint64_t ordinal, uint64_t status, uint64_t id);
+void	 journal_finished(struct journal *, struct delivery *, uint64_t now_ms);		/* body dropped */
+void	 journal_aside(struct journal *, struct delivery *, enum dlv_aside, const char *report, uint64_t now_ms);
+/*
+ * First of a state; follow in_state.  In order of arrival, but: those given in the order of giving, those
+ * returned since the start ahead of the other waiting ones, finished and aside in the order of becoming so.
+ */
+struct delivery *journal_first(struct journal *, enum dlv_state);
+uint64_t journal_count(struct journal *, enum dlv_state);
+
+/* Gateway. */
+void	 journal_identity(struct journal *, const struct gw_identity *);
+void	 journal_seq(struct journal *, uint32_t shard, uint64_t seq);	/* in the header: no record */
+void	 journal_budget(struct journal *, const struct gw_budget *);
+bool	 journal_identity_get(struct journal *, uint32_t shard, struct gw_identity *);
+bool	 journal_budget_get(struct journal *, struct gw_budget *);
+
+/* Children, so that a successor can find them. starttime: field 22 of /proc/PID/stat. */
+struct journal_child {
+	pid_t		 pid;
+	uint64_t	 starttime;
+	bool		 rest;
+	char		 tag[64];
+};
+void	 journal_child(struct journal *, const struct journal_child *);
+void	 journal_child_gone(struct journal *, pid_t);
+/* Those without a gone record; index from 0; false past the end. */
+bool	 journal_child_at(struct journal *, size_t i, struct journal_child *);
+
+struct journal_usage {
+	uint64_t	 bytes, live_bytes, records, wraps, copied, dropped;
+	bool		 tmpfs;
+	const struct journal_report *opened;
+};
+void	 journal_usage(struct journal *, struct journal_usage *);
+/* Free room below a quarter: the gateway should pause reading until deliveries finish. */
+bool	 journal_tight(struct journal *);
+
+/*
+ * The stamped path of every delivery of this object, as a JSON array into out.  Number of deliveries.
+ */
+size_t	 journal_explain(struct journal *, uint64_t object, struct buf *out);
+
+const char *dlv_state_name(enum dlv_state);
+const char *dlv_aside_name(enum dlv_aside);
+
+#endif
