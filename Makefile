@@ -40,17 +40,23 @@ SUPERVISOR_SRCS := \
 	supervisor/journal/deliveries.c supervisor/journal/path.c supervisor/delivery/route.c \
 	supervisor/delivery/queue.c supervisor/delivery/poison.c
 
-WORKER_SRCS :=
+WORKER_SRCS := \
+	worker/runtime/link.c worker/runtime/mailbox.c worker/runtime/task.c \
+	worker/runtime/session.c worker/runtime/curlloop.c \
+	worker/rest/limit.c worker/rest/lanes.c worker/rest/route.c worker/rest/rest.c \
+	worker/echo/echo.c
 
 CTL_SRCS :=
 
-PROGRAMS :=
+PROGRAMS := \
+	$(BUILD)/bulkhead-worker
 
 # One program per unit test, linked with the archives: what it does not name is not linked.
 UNIT_TESTS := \
 	test_span test_mem test_clock test_loop test_log test_count test_fault test_chan \
 	test_resolve test_msg test_json test_cfg test_envelope test_inflate test_session \
-	test_identify test_journal test_route test_queue
+	test_identify test_journal test_route test_queue test_mailbox test_task test_limit \
+	test_lanes test_http
 # One libFuzzer target per parser; `make check` replays tests/fuzz/corpus/NAME.
 FUZZERS := fuzz_msg fuzz_json fuzz_envelope fuzz_inflate fuzz_journal
 

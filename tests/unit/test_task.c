@@ -1,0 +1,512 @@
+/*
+ * task: scopes and their children.  The world is a fake: messages become words in `did`, time is
+ * set by the test.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include "common/fault.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "worker/runtime/task.h"
+
+static struct tasks	*tasks;
+static struct board	 board;
+static struct mono	 now, wake;
+static struct buf	 did;
+static struct msg_CALL	 last_call;
+static unsigned		 warnings;
+
+static void
+say(const char *fmt, ...)
+{
+	char	 text[128];
+	va_list	 ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	buf_printf(&did, "%s%s", did.n == 0 ? "" : " ", text);
+}
+
+/* What happened since the last look. */
+static void
+did_say(const char *want)
+{
+	char	*have = mem_spandup(buf_span(&did));
+
+	assert_string_equal(have, want);
+	free(have);
+	buf_reset(&did);
+}
+
+static void
+fake_send(void *arg, enum msg_type type, const void *src)
+{
+	const struct msg_NACK	*nack = src;
+	const struct msg_ACK	*ack = src;
+
+	(void)arg;
+	switch (type) {
+	case MSG_ACK:
+		say("ack%d", (int)ack->delivery);
+		break;
+	case MSG_NACK:
+		say("nack%d/%d", (int)nack->delivery, (int)nack->reason);
+		break;
+	case MSG_CALL:
+		last_call = *(const struct msg_CALL *)src;
+		say("call%d:%d", (int)last_call.delivery, (int)last_call.ordinal);
+		break;
+	default:
+		say("?");
+		break;
+	}
+}
+
+static struct mono
+fake_now(void *arg)
+{
+	(void)arg;
+	return now;
+}
+
+static void
+fake_wake_at(void *arg, struct mono at)
+{
+	(void)arg;
+	wake = at;
+}
+
+static void
+fake_drained(void *arg)
+{
+	(void)arg;
+	say("drained");
+}
+
+static const struct tasks_ops	 ops = { fake_send, fake_now, fake_wake_at, fake_drained };
+
+/* Time passes; the loop calls back whenever it was asked to. */
+static void
+pass(uint64_t ms)
+{
+	struct mono	 end = mono_add_ms(now, ms);
+
+	for (int turns = 0; !mono_is_never(wake) && !mono_before(end, wake); turns++) {
+		assert_true(turns < 1000);
+		if (mono_before(now, wake))
+			now = wake;
+		tasks_tick(tasks);
+	}
+	now = end;
+}
+
+/*
+ * The handler under test reads its orders from the body, one letter each:
+ *	c call (POST), g GET, t timer of 100 ms, x cancel itself, l like c with a last word when cancelled
+ */
+static void
+answered(struct scope *s, const struct msg_RESULT *r, void *arg)
+{
+	assert_int_equal(board.delivery, scope_delivery(s));
+	say("result%d:%d", (int)scope_delivery(s), (int)r->error);
+	if (arg != NULL && r->error == ERR_ECANCELLED &&
+	    !scope_call(s, "POST", "/last", SPAN_NONE, LANE_CREATE, answered, arg))
+		say("silence");
+	scope_finish(s, r);
+}
+
+static void
+timed(struct scope *s, enum error error, void *arg)
+{
+	(void)arg;
+	assert_int_equal(board.delivery, scope_delivery(s));
+	say("timer%d:%d", (int)scope_delivery(s), (int)error);
+}
+
+static void
+start(struct scope *s, const struct msg_EVENT *ev)
+{
+	assert_int_equal(board.delivery, ev->delivery);
+	say("start%d", (int)ev->delivery);
+	for (size_t i = 0; i < ev->body.n; i++)
+		switch (ev->body.p[i]) {
+		case 'c':
+			scope_call(s, "POST", "/a", SPAN_NONE, LANE_CREATE, answered, NULL);
+			break;
+		case 'l':
+			scope_call(s, "POST", "/a", SPAN_NONE, LANE_CREATE, answered, &did);
+			break;
+		case 'g':
+			scope_call(s, "GET", "/a", SPAN_NONE, LANE_BULK, answered, NULL);
+			break;
+		case 't':
+			scope_timer(s, 100, timed, NULL);
+			break;
+		case 'x':
+			scope_cancel(s, "it wanted to");
+			break;
+		}
+}
+
+static const struct handler	 handler = { "fake", true, start };
+
+static void
+count_warning(int level, const char *class, const char *line, void *arg)
+{
+	(void)class;
+	(void)line;
+	(void)arg;
+	if (level <= LOG_WARNING)
+		warnings++;
+}
+
+static int
+setup(void **state)
+{
+	(void)state;
+	now = (struct mono){ 5000000 };
+	wake = MONO_NEVER;
+	memset(&board, 0, sizeof(board));
+	tasks = tasks_new(&handler, &board, 1000, &ops, NULL);
+	log_redirect(count_warning, NULL);
+	warnings = 0;
+	return 0;
+}
+
+/* Nothing may be left open, on the board, or to be waited for. */
+static int
+teardown(void **state)
+{
+	(void)state;
+	assert_int_equal(tasks_open_n(tasks), 0);
+	assert_int_equal(board.scopes, 0);
+	assert_int_equal(board.delivery, 0);
+	tasks_free(&tasks);
+	buf_fini(&did);
+	log_redirect(NULL, NULL);
+	return 0;
+}
+
+static void
+event(uint64_t delivery, const char *body, uint64_t key, uint64_t flags, uint64_t deadline_ms)
+{
+	struct msg_EVENT	 ev = { .delivery = delivery, .attempt = 1, .key = key, .flags = flags,
+	    .deadline_ms = deadline_ms, .name = SPAN("X"), .body = span_of(body) };
+
+	tasks_event(tasks, &ev);
+}
+
+static void
+result(uint64_t call, enum error error)
+{
+	struct msg_RESULT	 r = { .call = call, .error = error, .status = 200, .why = SPAN("why") };
+
+	tasks_result(tasks, &r);
+}
+
+static void
+a_handler_without_children_is_acked_at_once(void **state)
+{
+	(void)state;
+	event(1, "", 7, 0, 0);
+	did_say("start1 ack1");
+}
+
+static void
+acked_when_the_last_child_has_ended(void **state)
+{
+	(void)state;
+	event(1, "cgt", 7, 0, 0);
+	did_say("start1 call1:1 call1:0");
+	assert_int_equal(board.scopes, 1);
+	assert_int_equal(board.delivery, 0);
+	result(2, ERR_OK);
+	result(1, ERR_OK);
+	did_say("result1:0 result1:0");
+	pass(99);
+	did_say("");
+	pass(1);
+	did_say("timer1:0 ack1");
+}
+
+/* Design 3.8: ordinals count what changes something; reads have 0. */
+static void
+ordinals_count_changes(void **state)
+{
+	(void)state;
+	event(1, "cgc", 7, 0, 0);
+	did_say("start1 call1:1 call1:0 call1:2");
+	event(2, "c", 8, 0, 0);
+	did_say("start2 call2:1");
+	for (uint64_t i = 1; i <= 4; i++)
+		result(i, ERR_OK);
+	did_say("result1:0 result1:0 result1:0 ack1 result2:0 ack2");
+}
+
+static void
+one_conversation_in_order(void **state)
+{
+	(void)state;
+	event(1, "c", 7, 0, 0);
+	event(2, "", 7, 0, 0);
+	event(3, "c", 7, 0, 0);
+	event(4, "", 8, 0, 0);
+	event(5, "", 7, 4, 0);		/* control overtakes */
+	did_say("start1 call1:1 start4 ack4 start5 ack5");
+	result(1, ERR_OK);
+	did_say("result1:0 ack1 start2 ack2 start3 call3:1");
+	result(2, ERR_OK);
+	did_say("result3:0 ack3");
+}
+
+/* A chain of deliveries that end at once must not nest: 100,000 would overflow the stack. */
+static void
+a_long_queue_does_not_nest(void **state)
+{
+	(void)state;
+	event(1, "c", 7, 0, 0);
+	for (uint64_t i = 2; i < 100000; i++)
+		event(i, "", 7, 0, 0);
+	buf_reset(&did);
+	result(1, ERR_OK);
+	assert_int_equal(tasks_open_n(tasks), 0);
+}
+
+static void
+a_second_event_of_an_open_delivery_is_ignored(void **state)
+{
+	(void)state;
+	event(1, "c", 7, 0, 0);
+	event(1, "c", 7, 0, 0);
+	did_say("start1 call1:1");
+	assert_int_equal(warnings, 1);
+	result(1, ERR_OK);
+	did_say("result1:0 ack1");
+}
+
+/*
+ * CANCEL from the supervisor: children end, once, later; an answer that comes after that is
+ * dropped.
+ */
+static void
+cancel_ends_every_child(void **state)
+{
+	struct msg_CANCEL	 m = { .kind = 0, .id = 1 };
+
+	(void)state;
+	event(1, "ct", 7, 0, 0);
+	did_say("start1 call1:1");
+	tasks_cancel(tasks, &m);
+	did_say("");
+	pass(0);
+	did_say("result1:9 timer1:9 nack1/4");
+	result(1, ERR_OK);
+	pass(1000);
+	did_say("");
+}
+
+static void
+a_cancelled_scope_may_say_one_last_thing(void **state)
+{
+	struct msg_CANCEL	 m = { .kind = 0, .id = 1 };
+
+	(void)state;
+	event(1, "ll", 7, 0, 0);
+	did_say("start1 call1:1 call1:2");
+	tasks_cancel(tasks, &m);
+	pass(0);
+	did_say("result1:9 call1:3 result1:9 silence");
+	assert_true(last_call.deadline_ms <= 1000);
+	result(3, ERR_OK);
+	did_say("result1:0 nack1/4");
+}
+
+static void
+one_call_can_be_cancelled(void **state)
+{
+	struct msg_CANCEL	 m = { .kind = 1, .id = 1 };
+
+	(void)state;
+	event(1, "cc", 7, 0, 0);
+	tasks_cancel(tasks, &m);
+	pass(0);
+	did_say("start1 call1:1 call1:2 result1:9");
+	result(2, ERR_OK);
+	did_say("result1:0 ack1");
+}
+
+static void
+a_handler_that_cancels_itself_is_handed_back(void **state)
+{
+	(void)state;
+	event(1, "cxt", 7, 0, 0);
+	did_say("start1 call1:1");
+	pass(0);
+	did_say("result1:9 nack1/2");		/* the timer was refused */
+	event(2, "x", 7, 0, 0);
+	did_say("start2 nack2/2");
+}
+
+static void
+the_deadline_of_a_delivery_cancels_it(void **state)
+{
+	(void)state;
+	event(1, "c", 7, 0, 500);
+	event(2, "", 7, 0, 400);		/* waits behind it until its time is over */
+	assert_int_equal(last_call.deadline_ms, 500);
+	pass(499);
+	did_say("start1 call1:1 nack2/4");
+	pass(1);
+	did_say("result1:9 nack1/4");
+}
+
+/* Every wait ends: a service that never answers does not keep a scope open. */
+static void
+a_call_without_an_answer_ends(void **state)
+{
+	(void)state;
+	event(1, "c", 7, 0, 0);
+	pass(TASK_CALL_DEADLINE_MS + TASK_ANSWER_GRACE_MS - 1);
+	did_say("start1 call1:1");
+	pass(1);
+	did_say("result1:8 nack1/2");
+}
+
+static void
+errors_that_may_pass_hand_the_delivery_back(void **state)
+{
+	static const enum error	 back[] = { ERR_ESERVICE, ERR_EDEADLINE, ERR_ETRANSPORT, ERR_ERETRY, ERR_ELIMITED };
+	static const enum error	 done[] = { ERR_EHTTP, ERR_EAMBIGUOUS, ERR_EORDINAL, ERR_ETOKEN, ERR_EPOISON };
+	uint64_t		 call = 0;
+	char			 want[64];
+
+	(void)state;
+	for (size_t i = 0; i < 5; i++) {
+		event(1, "c", 7, 0, 0);
+		result(++call, back[i]);
+		snprintf(want, sizeof(want), "start1 call1:1 result1:%d nack1/2", (int)back[i]);
+		did_say(want);
+		event(1, "c", 7, 0, 0);
+		result(++call, done[i]);
+		snprintf(want, sizeof(want), "start1 call1:1 result1:%d ack1", (int)done[i]);
+		did_say(want);
+	}
+}
+
+static void
+too_many_changes_are_refused(void **state)
+{
+	char	 body[PROTO_EFFECTS_MAX + 2];
+
+	(void)state;
+	memset(body, 'c', sizeof(body) - 1);
+	body[sizeof(body) - 1] = '\0';
+	event(1, body, 7, 0, 0);
+	assert_int_equal(last_call.ordinal, PROTO_EFFECTS_MAX);
+	buf_reset(&did);
+	pass(0);
+	did_say("result1:13");
+	for (uint64_t i = 1; i <= PROTO_EFFECTS_MAX; i++)
+		result(i, ERR_OK);
+	buf_reset(&did);
+}
+
+static void
+drain_lets_open_work_finish(void **state)
+{
+	(void)state;
+	event(1, "c", 7, 0, 0);
+	event(2, "", 7, 0, 0);
+	tasks_drain(tasks, 2000, 500);
+	event(3, "", 8, 0, 0);
+	did_say("start1 call1:1 nack3/1");
+	pass(1999);
+	result(1, ERR_OK);
+	did_say("result1:0 ack1 start2 ack2 drained");
+	pass(10000);
+	did_say("");
+}
+
+static void
+drain_of_an_idle_worker_is_over_at_once(void **state)
+{
+	(void)state;
+	tasks_drain(tasks, 2000, 500);
+	did_say("drained");
+}
+
+/*
+ * T1 over: what waits is handed back first, what runs is cancelled; T2 over: whatever still says
+ * something.
+ */
+static void
+drain_cuts_what_does_not_finish(void **state)
+{
+	(void)state;
+	event(1, "l", 7, 0, 0);
+	event(2, "c", 7, 0, 0);
+	event(3, "c", 8, 0, 0);
+	tasks_drain(tasks, 2000, 500);
+	did_say("start1 call1:1 start3 call3:1");
+	pass(2000);
+	did_say("nack2/1 result1:9 call1:2 result3:9 nack3/1");
+	assert_true(last_call.deadline_ms <= 500);
+	pass(500);
+	did_say("result1:9 silence nack1/1 drained");
+}
+
+/*
+ * The fault point holds one handler back, not the others, and the board does not name it while it
+ * waits.
+ */
+static void
+slow_delays_the_start(void **state)
+{
+	const char	*why;
+
+	(void)state;
+	assert_int_equal(fault_set(SPAN("worker.slow"), SPAN("match=t,arg=300"), &why), 0);
+	event(1, "t", 7, 0, 0);
+	event(2, "", 8, 0, 0);
+	did_say("start2 ack2");
+	assert_int_equal(board.delivery, 0);
+	pass(300);
+	did_say("start1");
+	pass(100);
+	did_say("timer1:0 ack1");
+	assert_int_equal(fault_set(SPAN("worker.slow"), SPAN(""), &why), 0);
+}
+
+#define TEST(fn)	cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest	 tests[] = {
+		TEST(a_handler_without_children_is_acked_at_once),
+		TEST(acked_when_the_last_child_has_ended),
+		TEST(ordinals_count_changes),
+		TEST(one_conversation_in_order),
+		TEST(a_long_queue_does_not_nest),
+		TEST(a_second_event_of_an_open_delivery_is_ignored),
+		TEST(cancel_ends_every_child),
+		TEST(a_cancelled_scope_may_say_one_last_thing),
+		TEST(one_call_can_be_cancelled),
+		TEST(a_handler_that_cancels_itself_is_handed_back),
+		TEST(the_deadline_of_a_delivery_cancels_it),
+		TEST(a_call_without_an_answer_ends),
+		TEST(errors_that_may_pass_hand_the_delivery_back),
+		TEST(too_many_changes_are_refused),
+		TEST(drain_lets_open_work_finish),
+		TEST(drain_of_an_idle_worker_is_over_at_once),
+		TEST(drain_cuts_what_does_not_finish),
+		TEST(slow_delays_the_start),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

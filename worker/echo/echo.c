@@ -1,0 +1,69 @@
+/*
+ * echo - the smallest handler.  Copy it to begin one of your own.
+ */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "worker/echo/echo.h"
+
+#define BLANKS	" \t\r\n"
+
+static bool
+is_ping(const char *content)
+{
+	content += strspn(content, BLANKS);
+	return strncmp(content, "!ping", 5) == 0 && content[5 + strspn(content + 5, BLANKS)] == '\0';
+}
+
+static void
+answered(struct scope *s, const struct msg_RESULT *r, void *arg)
+{
+	(void)arg;
+	scope_finish(s, r);
+}
+
+static void
+reply(struct scope *s, const char *channel, const char *message, const char *text)
+{
+	json_t	*body = json_pack("{s:s, s:{s:s, s:b}, s:{s:[]}}",
+	    "content", text,
+	    "message_reference", "message_id", message, "fail_if_not_exists", 0,
+	    "allowed_mentions", "parse");
+	char	*json = json_dumps(body, JSON_COMPACT);
+	char	 path[64];
+
+	snprintf(path, sizeof(path), "/channels/%s/messages", channel);
+	scope_call(s, "POST", path, span_of(json), LANE_CREATE, answered, NULL);
+	free(json);
+	json_decref(body);
+}
+
+static void
+on_message(struct scope *s, json_t *m)
+{
+	const char	*channel, *id, *content, *author, *webhook = NULL;
+	int		 bot = 0;
+
+	if (json_unpack(m, "{s:s, s:s, s:s, s:{s:s, s?b}, s?s}", "channel_id", &channel, "id", &id,
+	    "content", &content, "author", "id", &author, "bot", &bot, "webhook_id", &webhook) == -1)
+		return;
+	if (bot || webhook != NULL || strtoull(author, NULL, 10) == scope_self(s))
+		return;
+	if (is_ping(content))
+		reply(s, channel, id, "pong");
+}
+
+static void
+start(struct scope *s, const struct msg_EVENT *ev)
+{
+	json_t	*m;
+
+	if (!span_is(ev->name, "MESSAGE_CREATE"))
+		return;
+	m = json_loadb(ev->body.p, ev->body.n, 0, NULL);
+	on_message(s, m);
+	json_decref(m);
+}
+
+const struct handler	 echo_handler = { "echo", true, start };

@@ -1,0 +1,528 @@
+/*
+ * bulkhead-worker - one isolated child of bulkheadd.
+ *
+ * Starts with the link on descriptor 3, learns from HELLO who it is, builds everything that its
+ * role needs, says READY.  One loop, no threads, no forks.  The supervisor decides when it ends:
+ * DRAIN, or the end of the link.
+ */
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <execinfo.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/count.h"
+#include "common/fault.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/mem.h"
+#include "worker/echo/echo.h"
+#include "worker/rest/rest.h"
+#include "worker/runtime/link.h"
+#include "worker/runtime/task.h"
+
+#define BEAT_MS		1000	/* tick when idle, and COUNT */
+#define FLUSH_MS	1000	/* for the last words on the link */
+#define FRAMES_MAX	64
+#define CRASH_STACK	(64u << 10)
+
+static const struct handler	*const handlers[] = { &echo_handler };
+
+static const char	 usage[] =
+    "usage: bulkhead-worker [--help | --version]\n"
+    "\n"
+    "One worker process of bulkheadd, which starts it with a socket on descriptor 3 and tells it\n"
+    "over that socket which role to play (proto/README.md).  It has no other options.\n";
+
+/* ---- the process ---- */
+
+/*
+ * Only what is safe in a signal handler; the supervisor keeps the last lines of stderr in the
+ * obituary.
+ */
+static void
+on_crash(int signo)
+{
+	static const char	 head[] = "bulkhead-worker crashed; backtrace:\n";
+	void			*frames[FRAMES_MAX];
+	ssize_t			 n;
+
+	n = write(STDERR_FILENO, head, sizeof(head) - 1);
+	(void)n;
+	backtrace_symbols_fd(frames, backtrace(frames, FRAMES_MAX), STDERR_FILENO);
+	raise(signo);		/* SA_RESETHAND: by default now */
+}
+
+static void
+set_signals(void)
+{
+	static const int	 crashes[] = { SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL };
+	static const int	 ignored[] = { SIGPIPE, SIGTERM, SIGINT, SIGHUP };
+	static char		 stack[CRASH_STACK];
+	stack_t			 alt = { .ss_sp = stack, .ss_size = sizeof(stack) };
+	struct sigaction	 sa = { .sa_handler = on_crash, .sa_flags = SA_RESETHAND | SA_NODEFER | SA_ONSTACK };
+	void			*prime[1];
+
+	(void)backtrace(prime, 1);		/* loads libgcc now: malloc is no option in the handler */
+	sigaltstack(&alt, NULL);
+	sigemptyset(&sa.sa_mask);
+	for (size_t i = 0; i < sizeof(crashes) / sizeof(crashes[0]); i++)
+		sigaction(crashes[i], &sa, NULL);
+	/*
+	 * A terminal's Ctrl-C reaches the whole group: when a worker ends is for the supervisor to
+	 * say.
+	 */
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		signal(ignored[i], SIG_IGN);
+}
+
+static bool
+is_stream_socket(int fd)
+{
+	int		 type;
+	socklen_t	 n = sizeof(type);
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) == 0 && type == SOCK_STREAM;
+}
+
+/* A supervisor without a scoreboard gets a worker that writes one for itself. */
+static struct board *
+map_board(void)
+{
+	struct stat	 st;
+	struct board	*b = MAP_FAILED;
+
+	if (fstat(CONTRACT_BOARD_FD, &st) == 0 && S_ISREG(st.st_mode) && st.st_size >= (off_t)sizeof(*b))
+		b = mmap(NULL, sizeof(*b), PROT_READ | PROT_WRITE, MAP_SHARED, CONTRACT_BOARD_FD, 0);
+	if (b == MAP_FAILED)
+		b = mmap(NULL, sizeof(*b), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return b == MAP_FAILED ? NULL : b;
+}
+
+/* ---- the end ---- */
+
+static void
+end(struct wrk *w, int status)
+{
+	if (w->ending)
+		return;
+	w->ending = true;
+	w->status = status;
+	loop_stop(w->loop);
+}
+
+static void
+end_done(void *arg)
+{
+	end(arg, CONTRACT_EXIT_OK);
+}
+
+/* ---- beats ---- */
+
+static void
+send_counts(struct wrk *w)
+{
+	struct buf		 b = { 0 };
+	struct msg_COUNT	 m;
+	uint64_t		 delta;
+
+	for (int c = 0; c < COUNT__N; c++) {
+		delta = count_take_delta((enum counter)c);
+		if (delta == 0)
+			continue;
+		msg_list_str(&b, span_of(count_name((enum counter)c)));
+		msg_list_u64(&b, delta);
+	}
+	m.deltas = msg_list_of(&b);
+	if (b.n > 0)
+		link_send(w->link, MSG_COUNT, &m);
+	buf_fini(&b);
+}
+
+static void
+tick(void *arg)
+{
+	struct wrk	*w = arg;
+
+	atomic_fetch_add(&w->board->tick, 1);
+}
+
+/* The turn that this timer makes is the tick. */
+static void
+on_beat(void *arg)
+{
+	struct wrk	*w = arg;
+
+	send_counts(w);
+	timer_arm_ms(w->beat, w->beat_ms);
+}
+
+/* ---- what tasks and rest ask of the world ---- */
+
+static void
+world_send(void *arg, enum msg_type type, const void *src)
+{
+	struct wrk	*w = arg;
+
+	link_send(w->link, type, src);
+}
+
+static struct mono
+world_now(void *arg)
+{
+	(void)arg;
+	return clock_mono();
+}
+
+static void
+world_wake_at(void *arg, struct mono at)
+{
+	struct wrk	*w = arg;
+
+	if (mono_is_never(at))
+		timer_stop(w->task_timer);
+	else
+		timer_arm_at(w->task_timer, at);
+}
+
+static void
+on_task_timer(void *arg)
+{
+	struct wrk	*w = arg;
+
+	tasks_tick(w->tasks);
+}
+
+static const struct tasks_ops	 tasks_ops = { world_send, world_now, world_wake_at, end_done };
+static const struct rest_ops	 rest_ops = { world_send, end_done };
+
+/* ---- HELLO ---- */
+
+/* Value of an option, NULL when there is none or it is empty; the caller frees it. */
+static char *
+option(const struct msg_HELLO *h, const char *name)
+{
+	struct msg_list_iter	 it = { h->options.raw, 0 };
+	struct span		 n, v;
+
+	while (msg_list_more(&it) && msg_list_next_str(&it, &n) && msg_list_next_str(&it, &v))
+		if (span_is(n, name) && v.n > 0)
+			return mem_spandup(v);
+	return NULL;
+}
+
+static uint64_t
+option_u64(const struct msg_HELLO *h, const char *name, uint64_t fallback)
+{
+	char		*text = option(h, name);
+	uint64_t	 v = fallback;
+
+	if (text != NULL && !span_u64(span_of(text), &v))
+		log_warnx("option %s is no number: %s", name, text);
+	free(text);
+	return v;
+}
+
+static void
+set_log_level(const struct msg_HELLO *h)
+{
+	char	*name = option(h, "log_level");
+	int	 level = name == NULL ? -1 : log_level_of(name);
+
+	if (level >= 0)
+		log_level(level);
+	free(name);
+}
+
+static int
+build_rest(struct wrk *w, const struct msg_HELLO *h, const char **why_r)
+{
+	char			*token = option(h, "token"), *api = option(h, "api_url");
+	char			*agent = option(h, "user_agent_url"), *ca = option(h, "ca_file");
+	char			*names = option(h, "resolv_conf");
+	struct rest_config	 cf = {
+		.token = token, .api_url = api, .ca_file = ca,
+		.user_agent_url = agent != NULL ? agent : "https://bulkhead.invalid",
+		.resolv_conf = names != NULL ? names : "/etc/resolv.conf",
+		.connect_ms = option_u64(h, "connect_timeout", 10000),
+		.call_ms = option_u64(h, "call_timeout", 30000),
+		.per_second = (uint32_t)option_u64(h, "rest_per_second", 50),
+	};
+
+	w->rest_grace_ms = option_u64(h, "rest_grace", 5000);
+	if (token == NULL || api == NULL || cf.per_second == 0)
+		*why_r = "HELLO lacks token, api_url or rest_per_second";
+	else
+		w->rest = rest_new(w->loop, &cf, &rest_ops, w, why_r);
+	mem_wipe_free(&token);
+	free(api);
+	free(agent);
+	free(ca);
+	free(names);
+	return w->rest == NULL ? -1 : 0;
+}
+
+static int
+build_handler(struct wrk *w, const struct msg_HELLO *h, const char **why_r)
+{
+	for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++)
+		if (span_is(h->role, handlers[i]->role)) {
+			w->task_timer = timer_new(w->loop, on_task_timer, w);
+			w->tasks = tasks_new(handlers[i], w->board, h->last_word_ms, &tasks_ops, w);
+			return 0;
+		}
+	*why_r = "this program has no such role";
+	return -1;
+}
+
+static void
+say_ready(struct wrk *w)
+{
+	static const char *const	 verbs[] = { "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE" };
+	struct buf			 b = { 0 };
+	struct msg_READY		 m = { .version = PROTO_VERSION };
+
+	if (w->rest != NULL)
+		for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+			msg_list_str(&b, span_of(verbs[i]));
+			msg_list_str(&b, SPAN("one request to Discord's REST API"));
+		}
+	m.verbs = msg_list_of(&b);
+	link_send(w->link, MSG_READY, &m);
+	buf_fini(&b);
+}
+
+static void
+name_process(struct wrk *w, const struct msg_HELLO *h)
+{
+	const char	*why = NULL;
+	char		*hash;
+
+	snprintf(w->name, sizeof(w->name), "%.*s.%llu#%llu", (int)h->pool.n, h->pool.p, (unsigned long long)h->slot,
+	    (unsigned long long)h->generation);
+	setproctitle("%s", w->name);
+	hash = strchr(w->name, '#');
+	*hash = '\0';				/* faults name slots, not generations */
+	if (fault_init(w->name, getenv("BULKHEAD_FAULTS"), &why) == -1)
+		log_warnx("BULKHEAD_FAULTS: %s", why);
+	*hash = '#';
+}
+
+static void
+on_hello(struct wrk *w, const struct msg_HELLO *h)
+{
+	const char	*why = NULL;
+	bool		 rest = span_is(h->role, "rest");
+
+	w->greeted = true;
+	link_log(w->link);
+	if (h->version != PROTO_VERSION) {
+		log_err("the supervisor speaks version %llu of the protocol, this worker %d",
+		    (unsigned long long)h->version, PROTO_VERSION);
+		end(w, CONTRACT_EXIT_PROTO);
+		return;
+	}
+	if (rest)
+		prctl(PR_SET_DUMPABLE, 0);	/* it holds the token from here on */
+	set_log_level(h);
+	name_process(w, h);
+	if (fault_hits(FAULT_WORKER_EXIT, SPAN_NONE)) {
+		end(w, (int)fault_arg(FAULT_WORKER_EXIT, 1));
+		return;
+	}
+	if ((rest ? build_rest(w, h, &why) : build_handler(w, h, &why)) == -1) {
+		log_err("cannot play the role %.*s: %s", (int)h->role.n, h->role.p, why);
+		end(w, rest ? CONTRACT_EXIT_INIT : CONTRACT_EXIT_HOLD);
+		return;
+	}
+	if (h->hang_ms / 4 < BEAT_MS)
+		w->beat_ms = h->hang_ms < 4 ? 1 : h->hang_ms / 4;
+	timer_arm_ms(w->beat, w->beat_ms);
+	if (!fault_hits(FAULT_WORKER_NO_READY, SPAN_NONE))
+		say_ready(w);
+}
+
+/* ---- the link ---- */
+
+static void
+on_bad(void *arg, const char *why)
+{
+	struct wrk	*w = arg;
+
+	log_err("the supervisor broke the protocol: %s", why);
+	end(w, CONTRACT_EXIT_PROTO);
+}
+
+static void
+on_fault(const struct msg_FAULT *m)
+{
+	const char	*why = NULL;
+
+	if (fault_set(m->name, m->spec, &why) == -1)
+		log_warnx("fault: %s", why);
+}
+
+/* What both kinds of workers are told. */
+static bool
+on_common(struct wrk *w, const struct msg_in *in)
+{
+	switch (in->type) {
+	case MSG_SELF:
+		if (w->tasks != NULL)
+			tasks_self(w->tasks, in->SELF.user);
+		return true;
+	case MSG_FAULT:
+		on_fault(&in->FAULT);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool
+on_handler_msg(struct tasks *t, const struct msg_in *in)
+{
+	switch (in->type) {
+	case MSG_EVENT:
+		tasks_event(t, &in->EVENT);
+		return true;
+	case MSG_RESULT:
+		tasks_result(t, &in->RESULT);
+		return true;
+	case MSG_CANCEL:
+		tasks_cancel(t, &in->CANCEL);
+		return true;
+	case MSG_DRAIN:
+		tasks_drain(t, in->DRAIN.finish_ms, in->DRAIN.last_word_ms);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool
+on_rest_msg(struct rest *r, const struct msg_in *in)
+{
+	switch (in->type) {
+	case MSG_CALL:
+		rest_call(r, &in->CALL);
+		return true;
+	case MSG_CANCEL:
+		if (in->CANCEL.kind == 1)
+			rest_cancel(r, in->CANCEL.id);
+		return true;
+	case MSG_DRAIN:
+		rest_drain(r, in->DRAIN.finish_ms + in->DRAIN.last_word_ms);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void
+on_msg(void *arg, const struct msg_in *in)
+{
+	struct wrk	*w = arg;
+
+	if (w->ending)
+		return;
+	if (!w->greeted && in->type == MSG_HELLO)
+		on_hello(w, &in->HELLO);
+	else if (!w->greeted)
+		on_bad(w, "the first message is not HELLO");
+	else if (!on_common(w, in) && !(w->rest != NULL ? on_rest_msg(w->rest, in) : on_handler_msg(w->tasks, in)))
+		on_bad(w, msg_name(in->type));
+}
+
+static void
+on_gone(void *arg, const char *why)
+{
+	struct wrk	*w = arg;
+
+	log_redirect(NULL, NULL);		/* to stderr, if someone still reads it */
+	log_info("%s: the supervisor is gone: %s", w->name, why);
+	if (w->rest != NULL && !w->ending)
+		rest_orphaned(w->rest, w->rest_grace_ms);
+	else
+		end(w, CONTRACT_EXIT_OK);
+}
+
+/* ---- main ---- */
+
+static const struct link_ops	 link_ops = { on_msg, on_gone, on_bad };
+
+static int
+wrk_init(struct wrk *w)
+{
+	w->beat_ms = BEAT_MS;
+	strlcpy(w->name, "worker", sizeof(w->name));
+	w->board = map_board();
+	w->loop = w->board == NULL ? NULL : loop_new();
+	if (w->loop == NULL)
+		return -1;
+	log_attach(w->loop);
+	loop_tail(w->loop, tick, w);
+	w->beat = timer_new(w->loop, on_beat, w);
+	w->link = link_new(w->loop, CONTRACT_FD, &link_ops, w);
+	return w->link == NULL ? -1 : 0;
+}
+
+/* In reverse; what a failed wrk_init did not make is NULL. */
+static void
+wrk_fini(struct wrk *w)
+{
+	tasks_free(&w->tasks);
+	rest_free(&w->rest);
+	if (w->link != NULL) {
+		send_counts(w);
+		link_flush(w->link, FLUSH_MS);
+	}
+	link_free(&w->link);
+	timer_free(&w->task_timer);
+	timer_free(&w->beat);
+	log_detach();
+	if (w->loop != NULL)
+		loop_free(&w->loop);
+	if (w->board != NULL)
+		munmap(w->board, sizeof(*w->board));
+}
+
+int
+main(int argc, char **argv)
+{
+	struct wrk	 w = { 0 };
+
+	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+		printf("bulkhead-worker %s, protocol %d\n", BULKHEAD_VERSION, PROTO_VERSION);
+		return CONTRACT_EXIT_OK;
+	}
+	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+		fputs(usage, stdout);
+		return CONTRACT_EXIT_OK;
+	}
+	if (argc > 1) {
+		fputs(usage, stderr);
+		return CONTRACT_EXIT_USAGE;
+	}
+	if (!is_stream_socket(CONTRACT_FD)) {
+		fprintf(stderr, "bulkhead-worker: descriptor %d is no socket: this program is started by bulkheadd\n",
+		    CONTRACT_FD);
+		return CONTRACT_EXIT_USAGE;
+	}
+	log_init("bulkhead-worker", STDERR_FILENO, LOG_INFO);
+	set_signals();
+	if (wrk_init(&w) == -1) {
+		log_warn("cannot start");
+		wrk_fini(&w);
+		return CONTRACT_EXIT_INIT;
+	}
+	loop_run(w.loop);
+	wrk_fini(&w);
+	return w.status;
+}

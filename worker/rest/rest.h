@@ -1,0 +1,51 @@
+/*
+ * rest - the service `discord`: a CALL becomes one request, its RESULT is sent with the answer in
+ * hand.
+ *
+ * CALL -> route -> nonce -> lanes, limit -> session -> RESULT.  A request is repeated here only
+ * when that cannot do something twice: it never left, a proxy refused it (502, 503, 520-523), the
+ * method may be repeated, or Discord knows it again by its nonce.  Everything ends at the CALL's
+ * deadline at the latest.
+ *
+ * Owner: main.  The token is copied once, and wiped by rest_free.
+ */
+#ifndef WORKER_REST_H
+#define WORKER_REST_H
+
+#include "worker/worker.h"
+
+#define REST_RETRIES_MAX	5	/* after failures that may be repeated */
+#define REST_LIMITED_MAX	20	/* 429s that one request may meet */
+#define REST_NONCE_MS		60000	/* Discord keeps nonces "for the last few minutes"; design 3.8 */
+#define REST_OPEN_MAX		65536
+
+struct rest;
+
+struct rest_config {
+	const char	*token, *api_url, *user_agent_url, *resolv_conf;
+	const char	*ca_file;		/* NULL: the system's */
+	uint64_t	 connect_ms, call_ms;
+	uint32_t	 per_second;
+};
+
+struct rest_ops {
+	void	(*send)(void *arg, enum msg_type, const void *src);
+	/* After rest_drain or rest_orphaned: nothing is left, or time is up. */
+	void	(*done)(void *arg);
+};
+
+/* NULL with a sentence. */
+struct rest	*rest_new(struct loop *, const struct rest_config *, const struct rest_ops *, void *arg,
+		    const char **why_r);
+void		 rest_free(struct rest **);		/* what is open ends without a RESULT */
+void		 rest_call(struct rest *, const struct msg_CALL *);
+void		 rest_cancel(struct rest *, uint64_t call);
+/*
+ * No new calls; what is open may take so long.  What is left then has no RESULT: the supervisor
+ * gives it to another.
+ */
+void		 rest_drain(struct rest *, uint64_t finish_ms);
+/* The supervisor is gone: only what is on the wire is finished. */
+void		 rest_orphaned(struct rest *, uint64_t grace_ms);
+
+#endif

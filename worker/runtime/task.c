@@ -1,0 +1,729 @@
+/*
+ * task - see task.h.
+ */
+#include <sys/queue.h>
+#include <sys/tree.h>
+
+#include <assert.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "common/fault.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "worker/runtime/mailbox.h"
+#include "worker/runtime/task.h"
+
+enum nack { NACK_NONE, NACK_DRAINING, NACK_FAILED, NACK_REFUSED, NACK_DEADLINE };
+
+/* Everything that happens later: deadlines, timers, answers that the worker gives itself. */
+struct alarm {
+	RB_ENTRY(alarm)	 by_time;
+	struct mono	 at;		/* never: not armed */
+	uint64_t	 number;	/* order among equals; those armed during a tick wait for the next */
+	void		(*fn)(void *arg);
+	void		*arg;
+};
+
+enum scope_state {
+	SCOPE_WAITING,		/* in the mailbox */
+	SCOPE_LATE,		/* held back by the fault point worker.slow */
+	SCOPE_OPEN,
+	SCOPE_CANCELLED,	/* may say one last thing */
+	SCOPE_SILENT		/* has said it, or its time is over */
+};
+
+struct child {
+	TAILQ_ENTRY(child)	 entry;
+	RB_ENTRY(child)		 by_call;	/* calls only */
+	struct scope		*scope;
+	uint64_t		 call;		/* 0: a timer */
+	struct alarm		 alarm;
+	enum error		 error;		/* what the alarm answers */
+	void			(*on_result)(struct scope *, const struct msg_RESULT *, void *);
+	void			(*on_time)(struct scope *, enum error, void *);
+	void			*arg;
+};
+
+struct scope {
+	struct mail		 mail;
+	RB_ENTRY(scope)		 by_delivery;
+	TAILQ_ENTRY(scope)	 entry;		/* in tasks.scopes, then in tasks.ready */
+	struct tasks		*tasks;
+	struct msg_EVENT	 event;		/* spans point into bytes */
+	enum scope_state	 state;
+	uint64_t		 ordinal;	/* of the last changing call */
+	unsigned		 running;	/* its code is on the stack */
+	TAILQ_HEAD(, child)	 children;
+	struct alarm		 limit;		/* the delivery's deadline, then the end of the last word */
+	struct alarm		 late;
+	enum nack		 nack;
+	char			 why[200];
+	char			 bytes[];
+};
+
+RB_HEAD(alarms, alarm);
+RB_HEAD(deliveries, scope);
+RB_HEAD(open_calls, child);
+TAILQ_HEAD(scope_list, scope);
+
+struct tasks {
+	const struct handler	*handler;
+	const struct tasks_ops	*ops;
+	void			*arg;
+	struct board		*board;
+	struct mailbox		*mailbox;
+	struct deliveries	 deliveries;
+	struct scope_list	 scopes;	/* open, in the order of arrival */
+	struct scope_list	 ready;		/* to be started by run_ready */
+	struct open_calls	 calls;
+	struct alarms		 alarms;
+	struct mono		 woken_at;	/* what wake_at was told last */
+	uint64_t		 alarm_number, call_number;
+	uint64_t		 last_word_ms;
+	uint64_t		 self;
+	struct alarm		 drain;
+	bool			 draining, drained, running_ready;
+	size_t			 open_n;
+};
+
+static int
+alarm_cmp(struct alarm *a, struct alarm *b)
+{
+	if (a->at.us != b->at.us)
+		return a->at.us < b->at.us ? -1 : 1;
+	return a->number < b->number ? -1 : a->number > b->number;
+}
+
+static int
+delivery_cmp(struct scope *a, struct scope *b)
+{
+	return a->event.delivery < b->event.delivery ? -1 : a->event.delivery > b->event.delivery;
+}
+
+static int
+call_cmp(struct child *a, struct child *b)
+{
+	return a->call < b->call ? -1 : a->call > b->call;
+}
+
+RB_GENERATE_INTERNAL(alarms, alarm, by_time, alarm_cmp, UNUSED static)
+RB_GENERATE_INTERNAL(deliveries, scope, by_delivery, delivery_cmp, UNUSED static)
+RB_GENERATE_INTERNAL(open_calls, child, by_call, call_cmp, UNUSED static)
+
+static void	 run_ready(struct tasks *);
+static void	 settle(struct scope *);
+static void	 limit_reached(void *);
+
+/* ---- time ---- */
+
+static void
+alarm_stop(struct tasks *t, struct alarm *a)
+{
+	if (mono_is_never(a->at))
+		return;
+	RB_REMOVE(alarms, &t->alarms, a);
+	a->at = MONO_NEVER;
+}
+
+static void
+alarm_arm(struct tasks *t, struct alarm *a, uint64_t ms, void (*fn)(void *), void *arg)
+{
+	alarm_stop(t, a);
+	a->at = mono_add_ms(t->ops->now(t->arg), ms);
+	a->number = ++t->alarm_number;
+	a->fn = fn;
+	a->arg = arg;
+	RB_INSERT(alarms, &t->alarms, a);
+	if (mono_is_never(t->woken_at) || mono_before(a->at, t->woken_at)) {
+		t->woken_at = a->at;
+		t->ops->wake_at(t->arg, a->at);
+	}
+}
+
+void
+tasks_tick(struct tasks *t)
+{
+	struct mono	 now = t->ops->now(t->arg);
+	uint64_t	 last = t->alarm_number;
+	struct alarm	*a, *next;
+
+	t->woken_at = now;		/* nothing armed below needs to wake us: it is done here */
+	for (;;) {
+		RB_FOREACH(a, alarms, &t->alarms)
+			if (mono_before(now, a->at) || a->number <= last)
+				break;
+		if (a == NULL || mono_before(now, a->at))
+			break;
+		alarm_stop(t, a);
+		a->fn(a->arg);
+	}
+	next = RB_MIN(alarms, &t->alarms);
+	t->woken_at = next == NULL ? MONO_NEVER : next->at;
+	t->ops->wake_at(t->arg, t->woken_at);
+}
+
+/* ---- handler code runs between these two ---- */
+
+static void
+code_enter(struct scope *s)
+{
+	s->running++;
+	atomic_store(&s->tasks->board->delivery, s->event.delivery);
+}
+
+/* s may be gone afterwards. */
+static void
+code_leave(struct scope *s)
+{
+	atomic_store(&s->tasks->board->delivery, 0);
+	s->running--;
+	settle(s);
+}
+
+/* ---- children ---- */
+
+static struct child *
+child_new(struct scope *s)
+{
+	struct child	*c = mem_alloc(sizeof(*c));
+
+	c->scope = s;
+	TAILQ_INSERT_TAIL(&s->children, c, entry);
+	return c;
+}
+
+static void
+child_free(struct child *c)
+{
+	struct tasks	*t = c->scope->tasks;
+
+	if (c->call != 0)
+		RB_REMOVE(open_calls, &t->calls, c);
+	alarm_stop(t, &c->alarm);
+	TAILQ_REMOVE(&c->scope->children, c, entry);
+	free(c);
+}
+
+/*
+ * The one way in which a child ends: out of its scope first, then its callback, then perhaps the
+ * scope.
+ */
+static void
+child_end(struct child *c, const struct msg_RESULT *result, enum error error)
+{
+	struct child	 was = *c;
+	struct scope	*s = c->scope;
+
+	child_free(c);
+	code_enter(s);
+	if (was.on_result != NULL)
+		was.on_result(s, result, was.arg);
+	else
+		was.on_time(s, error, was.arg);
+	code_leave(s);
+}
+
+static void
+child_alarm(void *arg)
+{
+	struct child		*c = arg;
+	struct tasks		*t = c->scope->tasks;
+	struct msg_RESULT	 r = { .call = c->call, .error = c->error, .why = span_of(error_text(c->error)) };
+
+	child_end(c, &r, c->error);
+	run_ready(t);
+}
+
+static bool
+is_read(const char *method)
+{
+	return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+}
+
+/* Takes the last word of a cancelled scope, and an ordinal for what changes something. */
+static enum error
+take_ordinal(struct scope *s, bool reads, uint64_t *ordinal_r)
+{
+	if (s->state == SCOPE_CANCELLED)
+		s->state = SCOPE_SILENT;
+	*ordinal_r = 0;
+	if (reads)
+		return ERR_OK;
+	if (s->ordinal >= PROTO_EFFECTS_MAX)
+		return ERR_ETOOBIG;
+	*ordinal_r = ++s->ordinal;
+	return ERR_OK;
+}
+
+static uint64_t
+deadline_ms(const struct scope *s)
+{
+	uint64_t	 ms = TASK_CALL_DEADLINE_MS, left;
+
+	if (mono_is_never(s->limit.at))
+		return ms;
+	left = mono_ms_until(s->tasks->ops->now(s->tasks->arg), s->limit.at);
+	if (left < ms)
+		ms = left;
+	return ms == 0 ? 1 : ms;
+}
+
+bool
+scope_call(struct scope *s, const char *method, const char *path, struct span body, enum lane lane,
+    void (*fn)(struct scope *, const struct msg_RESULT *, void *), void *arg)
+{
+	struct tasks	*t = s->tasks;
+	struct child	*c;
+	struct msg_CALL	 call = {
+		.delivery = s->event.delivery, .service = SPAN("discord"), .lane = lane,
+		.verb = span_of(method), .path = span_of(path), .body = body,
+	};
+
+	if (s->state == SCOPE_SILENT)
+		return false;
+	c = child_new(s);
+	c->on_result = fn;
+	c->arg = arg;
+	c->error = take_ordinal(s, is_read(method), &call.ordinal);
+	if (c->error != ERR_OK) {
+		alarm_arm(t, &c->alarm, 0, child_alarm, c);
+		return true;
+	}
+	call.call = c->call = ++t->call_number;
+	RB_INSERT(open_calls, &t->calls, c);
+	call.deadline_ms = deadline_ms(s);
+	c->error = ERR_EDEADLINE;
+	alarm_arm(t, &c->alarm, call.deadline_ms + TASK_ANSWER_GRACE_MS, child_alarm, c);
+	t->ops->send(t->arg, MSG_CALL, &call);
+	return true;
+}
+
+bool
+scope_timer(struct scope *s, uint64_t ms, void (*fn)(struct scope *, enum error, void *), void *arg)
+{
+	struct child	*c;
+
+	if (s->state != SCOPE_OPEN)
+		return false;
+	c = child_new(s);
+	c->on_time = fn;
+	c->arg = arg;
+	c->error = ERR_OK;
+	alarm_arm(s->tasks, &c->alarm, ms, child_alarm, c);
+	return true;
+}
+
+/* ---- the end of a scope ---- */
+
+static void
+scope_free(struct scope *s)
+{
+	struct tasks	*t = s->tasks;
+
+	while (!TAILQ_EMPTY(&s->children))
+		child_free(TAILQ_FIRST(&s->children));
+	alarm_stop(t, &s->limit);
+	alarm_stop(t, &s->late);
+	RB_REMOVE(deliveries, &t->deliveries, s);
+	t->open_n--;
+	atomic_store(&t->board->scopes, t->open_n);
+	free(s);
+}
+
+static void
+answer(struct scope *s)
+{
+	struct msg_ACK	 ack = { .delivery = s->event.delivery };
+	struct msg_NACK	 nack = { .delivery = s->event.delivery, .reason = s->nack, .why = span_of(s->why) };
+
+	if (s->nack == NACK_NONE)
+		s->tasks->ops->send(s->tasks->arg, MSG_ACK, &ack);
+	else
+		s->tasks->ops->send(s->tasks->arg, MSG_NACK, &nack);
+}
+
+static void
+scope_end(struct scope *s)
+{
+	struct tasks	*t = s->tasks;
+	struct mail	*next;
+
+	answer(s);
+	TAILQ_REMOVE(&t->scopes, s, entry);
+	next = mailbox_done(t->mailbox, &s->mail);
+	if (next != NULL) {
+		/* mail is the first member of struct scope */
+		struct scope	*n = (struct scope *)(void *)next;
+
+		TAILQ_REMOVE(&t->scopes, n, entry);
+		TAILQ_INSERT_TAIL(&t->ready, n, entry);
+	}
+	scope_free(s);
+}
+
+/* Acked or handed back when its code is off the stack and no child is left. */
+static void
+settle(struct scope *s)
+{
+	if (s->running == 0 && TAILQ_EMPTY(&s->children) && s->state >= SCOPE_OPEN)
+		scope_end(s);
+}
+
+static void
+drained_if_empty(struct tasks *t)
+{
+	if (!t->draining || t->drained || t->open_n > 0)
+		return;
+	t->drained = true;
+	alarm_stop(t, &t->drain);
+	t->ops->drained(t->arg);
+}
+
+/* Every child ends with ECANCELLED, in a later turn. */
+static void
+cancel_children(struct scope *s)
+{
+	struct child	*c;
+
+	TAILQ_FOREACH(c, &s->children, entry) {
+		c->error = ERR_ECANCELLED;
+		alarm_arm(s->tasks, &c->alarm, 0, child_alarm, c);
+	}
+}
+
+static void
+cancel(struct scope *s, enum nack nack, const char *why)
+{
+	struct tasks	*t = s->tasks;
+
+	if (s->state >= SCOPE_CANCELLED)
+		return;
+	s->nack = nack;
+	strlcpy(s->why, why, sizeof(s->why));
+	if (s->state == SCOPE_OPEN) {
+		s->state = SCOPE_CANCELLED;
+		alarm_arm(t, &s->limit, t->last_word_ms, limit_reached, s);
+		cancel_children(s);
+		settle(s);
+		return;
+	}
+	alarm_stop(t, &s->late);	/* its code never ran: no word to say */
+	s->state = SCOPE_SILENT;
+	scope_end(s);
+}
+
+static void
+limit_reached(void *arg)
+{
+	struct scope	*s = arg;
+	struct tasks	*t = s->tasks;
+
+	if (s->state >= SCOPE_CANCELLED) {
+		s->state = SCOPE_SILENT;
+		cancel_children(s);
+	} else
+		cancel(s, NACK_DEADLINE, "the delivery's deadline passed");
+	run_ready(t);
+}
+
+void
+scope_cancel(struct scope *s, const char *why)
+{
+	cancel(s, NACK_FAILED, why);
+}
+
+void
+scope_finish(struct scope *s, const struct msg_RESULT *r)
+{
+	if (r->error == ERR_OK)
+		return;
+	log_warnx("delivery %llx failed: %.*s status=%llu attempt=%llu", (unsigned long long)s->event.delivery,
+	    (int)r->why.n, r->why.p, (unsigned long long)r->status, (unsigned long long)s->event.attempt);
+	switch (r->error) {
+	case ERR_ESERVICE:
+	case ERR_EDEADLINE:
+	case ERR_ETRANSPORT:
+	case ERR_ERETRY:
+	case ERR_ELIMITED:
+		if (s->nack == NACK_NONE) {
+			s->nack = NACK_FAILED;
+			span_copy(r->why, s->why, sizeof(s->why));
+		}
+		break;
+	default:
+		break;
+	}
+}
+
+uint64_t
+scope_self(const struct scope *s)
+{
+	return s->tasks->self;
+}
+
+uint64_t
+scope_delivery(const struct scope *s)
+{
+	return s->event.delivery;
+}
+
+/* ---- the beginning of a scope ---- */
+
+/*
+ * Fault points that make a bad handler out of a good one; the scoreboard already names the
+ * delivery.
+ */
+static void
+strike(struct span body)
+{
+	if (!fault_armed_any())
+		return;
+	if (fault_hits(FAULT_WORKER_CRASH, body))
+		raise(SIGSEGV);
+	if (fault_hits(FAULT_WORKER_STOP, body))
+		raise(SIGSTOP);
+	if (fault_hits(FAULT_WORKER_SPIN, body))
+		for (volatile bool spin = true; spin;)
+			continue;
+}
+
+static void
+run_handler(struct scope *s)
+{
+	s->state = SCOPE_OPEN;
+	code_enter(s);
+	strike(s->event.body);
+	s->tasks->handler->start(s, &s->event);
+	code_leave(s);
+}
+
+static void
+late_handler(void *arg)
+{
+	struct scope	*s = arg;
+	struct tasks	*t = s->tasks;
+
+	run_handler(s);
+	run_ready(t);
+}
+
+static void
+scope_start(struct scope *s)
+{
+	if (fault_armed_any() && fault_hits(FAULT_WORKER_SLOW, s->event.body)) {
+		s->state = SCOPE_LATE;
+		alarm_arm(s->tasks, &s->late, fault_arg(FAULT_WORKER_SLOW, 2000), late_handler, s);
+		return;
+	}
+	run_handler(s);
+}
+
+/*
+ * Start what may start.  A scope that ends at once makes the next one ready: a loop, so that no
+ * chain of them nests.
+ */
+static void
+run_ready(struct tasks *t)
+{
+	struct scope	*s;
+
+	if (t->running_ready)
+		return;
+	t->running_ready = true;
+	while ((s = TAILQ_FIRST(&t->ready)) != NULL) {
+		TAILQ_REMOVE(&t->ready, s, entry);
+		TAILQ_INSERT_TAIL(&t->scopes, s, entry);
+		scope_start(s);
+	}
+	t->running_ready = false;
+	drained_if_empty(t);
+}
+
+static struct span
+keep(char **at, struct span from)
+{
+	struct span	 kept = { *at, from.n };
+
+	if (from.n > 0)
+		memcpy(*at, from.p, from.n);
+	*at += from.n;
+	return kept;
+}
+
+static struct scope *
+scope_new(struct tasks *t, const struct msg_EVENT *ev)
+{
+	struct scope	*s = mem_alloc(sizeof(*s) + ev->name.n + ev->body.n + ev->effects.raw.n);
+	char		*at = s->bytes;
+
+	s->tasks = t;
+	s->event = *ev;
+	s->event.name = keep(&at, ev->name);
+	s->event.body = keep(&at, ev->body);
+	s->event.effects.raw = keep(&at, ev->effects.raw);
+	TAILQ_INIT(&s->children);
+	return s;
+}
+
+static struct scope *
+scope_find(struct tasks *t, uint64_t delivery)
+{
+	struct scope	 key;
+
+	key.event.delivery = delivery;
+	return RB_FIND(deliveries, &t->deliveries, &key);
+}
+
+static void
+refuse(struct tasks *t, uint64_t delivery, enum nack reason, const char *why)
+{
+	struct msg_NACK	 nack = { .delivery = delivery, .reason = reason, .why = span_of(why) };
+
+	t->ops->send(t->arg, MSG_NACK, &nack);
+}
+
+void
+tasks_event(struct tasks *t, const struct msg_EVENT *ev)
+{
+	struct scope	*s;
+
+	if (scope_find(t, ev->delivery) != NULL) {
+		log_warnx("delivery %llx is open already: the second EVENT is ignored",
+		    (unsigned long long)ev->delivery);
+		return;
+	}
+	if (t->draining) {
+		refuse(t, ev->delivery, NACK_DRAINING, "this worker is draining");
+		return;
+	}
+	s = scope_new(t, ev);
+	RB_INSERT(deliveries, &t->deliveries, s);
+	atomic_store(&t->board->scopes, ++t->open_n);
+	if (ev->deadline_ms != 0)
+		alarm_arm(t, &s->limit, ev->deadline_ms, limit_reached, s);
+	if (mailbox_put(t->mailbox, &s->mail, ev->key, (ev->flags & 4) != 0))
+		TAILQ_INSERT_TAIL(&t->ready, s, entry);
+	else
+		TAILQ_INSERT_TAIL(&t->scopes, s, entry);
+	run_ready(t);
+}
+
+void
+tasks_result(struct tasks *t, const struct msg_RESULT *r)
+{
+	struct child	 key = { .call = r->call }, *c;
+
+	c = RB_FIND(open_calls, &t->calls, &key);
+	if (c == NULL)			/* cancelled or past its deadline */
+		return;
+	child_end(c, r, (enum error)r->error);
+	run_ready(t);
+}
+
+void
+tasks_cancel(struct tasks *t, const struct msg_CANCEL *m)
+{
+	struct child	 key = { .call = m->id }, *c;
+	struct scope	*s;
+
+	if (m->kind == 0) {
+		s = scope_find(t, m->id);
+		if (s != NULL)
+			cancel(s, NACK_DEADLINE, "cancelled by the supervisor");
+	} else {
+		c = RB_FIND(open_calls, &t->calls, &key);
+		if (c != NULL) {
+			c->error = ERR_ECANCELLED;
+			alarm_arm(t, &c->alarm, 0, child_alarm, c);
+		}
+	}
+	run_ready(t);
+}
+
+/* T1 is over. */
+static void
+drain_over(void *arg)
+{
+	struct tasks	*t = arg;
+	struct scope	*s, *next;
+	unsigned	 cut = 0;
+
+	/* Waiting ones first: none of them may start because another one ends. */
+	TAILQ_FOREACH_SAFE(s, &t->scopes, entry, next)
+		if (s->state == SCOPE_WAITING) {
+			cut++;
+			cancel(s, NACK_DRAINING, "not started when the worker had to end");
+		}
+	TAILQ_FOREACH_SAFE(s, &t->scopes, entry, next)
+		if (s->state < SCOPE_CANCELLED) {
+			cut++;
+			cancel(s, NACK_DRAINING, "not finished when the worker had to end");
+		}
+	if (cut > 0)
+		log_notice("drain: %u deliveries were cut", cut);
+	run_ready(t);
+}
+
+void
+tasks_drain(struct tasks *t, uint64_t finish_ms, uint64_t last_word_ms)
+{
+	t->draining = true;
+	t->last_word_ms = last_word_ms;
+	alarm_arm(t, &t->drain, finish_ms, drain_over, t);
+	run_ready(t);
+}
+
+void
+tasks_self(struct tasks *t, uint64_t user)
+{
+	t->self = user;
+}
+
+size_t
+tasks_open_n(const struct tasks *t)
+{
+	return t->open_n;
+}
+
+struct tasks *
+tasks_new(const struct handler *handler, struct board *board, uint64_t last_word_ms,
+    const struct tasks_ops *ops, void *arg)
+{
+	struct tasks	*t = mem_alloc(sizeof(*t));
+
+	t->handler = handler;
+	t->ops = ops;
+	t->arg = arg;
+	t->board = board;
+	t->last_word_ms = last_word_ms;
+	t->mailbox = mailbox_new(handler->serial);
+	RB_INIT(&t->deliveries);
+	RB_INIT(&t->calls);
+	RB_INIT(&t->alarms);
+	TAILQ_INIT(&t->scopes);
+	TAILQ_INIT(&t->ready);
+	return t;
+}
+
+void
+tasks_free(struct tasks **tp)
+{
+	struct tasks	*t = *tp;
+	struct scope	*s;
+	struct mail	*next;
+
+	if (t == NULL)
+		return;
+	/* In any order: a letter that is named as the next one is on this list too. */
+	while ((s = TAILQ_FIRST(&t->scopes)) != NULL) {
+		TAILQ_REMOVE(&t->scopes, s, entry);
+		next = mailbox_done(t->mailbox, &s->mail);
+		assert(next == NULL || !next->waiting);
+		scope_free(s);
+	}
+	alarm_stop(t, &t->drain);
+	mailbox_free(&t->mailbox);
+	free(t);
+	*tp = NULL;
+}

@@ -1,0 +1,77 @@
+/*
+ * task - structured work: every delivery opens a scope, everything that it starts is a child of
+ * that scope.
+ *
+ * The delivery is acked when its handler has returned and the scope is empty.  Cancelling a scope
+ * ends its children with ECANCELLED; it may then make one more call, its last word.  Nothing
+ * detached can be written with this.
+ *
+ * Pure but for struct tasks_ops: no socket, no clock, no libevent.  Callbacks of children never
+ * come from inside the call that started or cancelled them.
+ *
+ * Owner: main owns struct tasks; a handler borrows struct scope until its last callback has
+ * returned.
+ */
+#ifndef WORKER_TASK_H
+#define WORKER_TASK_H
+
+#include "worker/worker.h"
+
+#define TASK_CALL_DEADLINE_MS	30000	/* of a call, unless the scope ends earlier */
+#define TASK_ANSWER_GRACE_MS	2000	/* beyond the deadline, for the RESULT to arrive */
+
+struct scope;
+
+/* What a role is made of. */
+struct handler {
+	const char	*role;
+	bool		 serial;
+	/* One delivery.  The message is valid as long as the scope. */
+	void		(*start)(struct scope *, const struct msg_EVENT *);
+};
+
+struct tasks_ops {
+	void		(*send)(void *arg, enum msg_type, const void *src);
+	struct mono	(*now)(void *arg);
+	void		(*wake_at)(void *arg, struct mono);	/* call tasks_tick then; MONO_NEVER: not needed */
+	void		(*drained)(void *arg);			/* after tasks_drain: nothing is open any more */
+};
+
+/* board is written by every change; last_word_ms: T2 of a cancel that is no drain. */
+struct tasks	*tasks_new(const struct handler *, struct board *, uint64_t last_word_ms,
+		    const struct tasks_ops *, void *arg);
+void		 tasks_free(struct tasks **);		/* what is open is dropped without a word */
+void		 tasks_event(struct tasks *, const struct msg_EVENT *);
+void		 tasks_result(struct tasks *, const struct msg_RESULT *);
+void		 tasks_cancel(struct tasks *, const struct msg_CANCEL *);
+void		 tasks_drain(struct tasks *, uint64_t finish_ms, uint64_t last_word_ms);
+void		 tasks_tick(struct tasks *);
+void		 tasks_self(struct tasks *, uint64_t user);
+size_t		 tasks_open_n(const struct tasks *);
+
+/* ---- for handlers ---- */
+
+/*
+ * Ask Discord.  Path is below /api/v10; body is copied; fn is called once, with a borrowed result.
+ * False: the scope is cancelled and its last word is said; nothing is asked and fn is not called.
+ */
+bool		 scope_call(struct scope *, const char *method, const char *path, struct span body, enum lane,
+		    void (*fn)(struct scope *, const struct msg_RESULT *, void *arg), void *arg);
+/*
+ * fn is called once, after ms; error is ERR_OK or ERR_ECANCELLED.  False: the scope is cancelled,
+ * fn is not called.
+ */
+bool		 scope_timer(struct scope *, uint64_t ms,
+		    void (*fn)(struct scope *, enum error, void *arg), void *arg);
+/* End early: the delivery is not acked but handed back (NACK, failed). */
+void		 scope_cancel(struct scope *, const char *why);
+/*
+ * For the end of a handler's work: logs a result that is an error.  An error that another attempt
+ * may not meet hands the delivery back when the scope is empty; every other one counts as done.
+ */
+void		 scope_finish(struct scope *, const struct msg_RESULT *);
+/* The bot's own user id, 0 while unknown. */
+uint64_t	 scope_self(const struct scope *);
+uint64_t	 scope_delivery(const struct scope *);
+
+#endif

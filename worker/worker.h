@@ -1,0 +1,68 @@
+/*
+ * worker - what every room of bulkhead-worker shares: the numbers of the tables and the one struct
+ * wrk.
+ */
+#ifndef WORKER_WORKER_H
+#define WORKER_WORKER_H
+
+#include "common/clock.h"
+#include "common/msg.h"
+#include "proto/contract.h"
+
+/* <sys/tree.h> of libbsd makes all functions of a tree; nobody uses each of them. */
+#define UNUSED	__attribute__((unused))
+
+enum error {
+#define ERR(name, number, text) ERR_##name = number,
+#include "proto/errors.def"
+#undef ERR
+};
+
+enum lane {
+#define LANE(name, number, help) LANE_##name = number,
+#include "proto/lanes.def"
+#undef LANE
+	LANE__N
+};
+
+/* The sentence of errors.def. */
+static inline const char *
+error_text(uint64_t error)
+{
+	switch (error) {
+#define ERR(name, number, text) case number: return text;
+#include "proto/errors.def"
+#undef ERR
+	default:
+		return "an error that this version does not know";
+	}
+}
+
+struct link;
+struct loop;
+struct timer;
+struct tasks;
+struct rest;
+struct handler;
+
+/*
+ * One worker process.  Owner: main.  Everything below `link` exists from HELLO on; of tasks and
+ * rest a worker has the one that its role needs.
+ */
+struct wrk {
+	struct loop	*loop;
+	struct link	*link;
+	struct board	*board;		/* descriptor 4, or a private page when there is none */
+	char		 name[112];	/* "echo.0#3" */
+	struct tasks	*tasks;		/* handlers */
+	struct rest	*rest;		/* the role rest */
+	struct timer	*beat;		/* ticks the board and sends COUNT */
+	struct timer	*task_timer;
+	uint64_t	 beat_ms;
+	uint64_t	 rest_grace_ms;
+	bool		 greeted;	/* HELLO came */
+	bool		 ending;	/* an exit status is decided */
+	int		 status;
+};
+
+#endif
