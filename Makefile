@@ -34,11 +34,14 @@ COMMON_SRCS := \
 	common/resolve.c common/cfg.c
 
 SUPERVISOR_SRCS := \
-	supervisor/gateway/envelope.c supervisor/gateway/inflate.c \
-	supervisor/gateway/session.c supervisor/gateway/identify.c \
-	supervisor/gateway/lwsloop.c supervisor/gateway/gateway.c supervisor/journal/log.c \
-	supervisor/journal/deliveries.c supervisor/journal/path.c supervisor/delivery/route.c \
-	supervisor/delivery/queue.c supervisor/delivery/poison.c
+	supervisor/gateway/envelope.c supervisor/gateway/inflate.c supervisor/gateway/session.c \
+	supervisor/gateway/identify.c supervisor/gateway/lwsloop.c supervisor/gateway/gateway.c \
+	supervisor/journal/log.c supervisor/journal/deliveries.c supervisor/journal/path.c \
+	supervisor/delivery/route.c supervisor/delivery/queue.c supervisor/delivery/poison.c \
+	supervisor/pool/throttle.c supervisor/pool/slot.c supervisor/pool/proc.c supervisor/pool/child.c \
+	supervisor/pool/leftover.c supervisor/pool/pool.c \
+	supervisor/control/control.c supervisor/control/status.c supervisor/control/calls.c \
+	supervisor/xdoc.c
 
 WORKER_SRCS := \
 	worker/runtime/link.c worker/runtime/mailbox.c worker/runtime/task.c \
@@ -46,17 +49,18 @@ WORKER_SRCS := \
 	worker/rest/limit.c worker/rest/lanes.c worker/rest/route.c worker/rest/rest.c \
 	worker/echo/echo.c
 
-CTL_SRCS :=
+CTL_SRCS := supervisor/ctl/main.c supervisor/ctl/output.c
 
-PROGRAMS := \
-	$(BUILD)/bulkhead-worker
+PROGRAMS := $(BUILD)/bulkheadd $(BUILD)/bulkhead-worker $(BUILD)/bulkheadctl
 
 # One program per unit test, linked with the archives: what it does not name is not linked.
 UNIT_TESTS := \
-	test_span test_mem test_clock test_loop test_log test_count test_fault test_chan \
-	test_resolve test_msg test_json test_cfg test_envelope test_inflate test_session \
-	test_identify test_journal test_route test_queue test_mailbox test_task test_limit \
-	test_lanes test_http
+	test_span test_mem test_clock test_loop test_log test_count test_fault test_chan test_resolve \
+	test_msg test_json test_cfg \
+	test_envelope test_inflate test_session test_identify \
+	test_journal test_route test_queue \
+	test_throttle test_slot test_calls \
+	test_mailbox test_task test_limit test_lanes test_http
 # One libFuzzer target per parser; `make check` replays tests/fuzz/corpus/NAME.
 FUZZERS := fuzz_msg fuzz_json fuzz_envelope fuzz_inflate fuzz_journal
 

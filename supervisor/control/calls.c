@@ -1,0 +1,912 @@
+/*
+ * calls - see calls.h.
+ *
+ * A call lives in up to four places: the line of all open calls in order of arrival, the index by
+ * its number on the service's link, the index by deadline, and - while a worker waits for it - the
+ * index by the worker's own number. Changing calls of a delivery are also found by (delivery,
+ * ordinal): that is how the CALL of a redelivery meets the request of the attempt before it that is
+ * still on the wire, instead of becoming a second request.
+ *
+ * A call is WAITING until a rest worker has it, then SENT.  Nobody waits for a call whose worker
+ * died: unsent it is dropped, sent it stays until its RESULT, whose effect must still be journaled.
+ */
+#include <assert.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/queue.h>
+#include <sys/tree.h>
+
+#include "common/count.h"
+#include "common/fault.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "proto/contract.h"
+#include "supervisor/control/calls.h"
+
+#define NONCE_MS	60000	/* guarantee 8; Discord remembers a nonce for minutes */
+#define CALL_GRACE_MS	1000	/* the rest worker has the same deadline and answers first */
+#define METHOD_MAX	16
+#define PATH_MAX_BYTES	2048		/* messages.def: CALL.path */
+#define ROUTE_BYTES	(METHOD_MAX + 1 + PATH_MAX_BYTES + 1)
+
+enum call_error {
+#define ERR(name, number, text) CALL_##name = number,
+#include "proto/errors.def"
+#undef ERR
+};
+
+enum call_lane {
+#define LANE(name, number, help) LANE_##name = number,
+#include "proto/lanes.def"
+#undef LANE
+};
+
+enum call_state { CALL_WAITING, CALL_SENT };
+
+struct call {
+	uint64_t		 wire;		/* its number on the service's link */
+	enum call_state		 state;
+	/* Who waits: a worker, or somebody inside, or nobody any more. */
+	struct child		*from;
+	uint64_t		 number;	/* as from calls it */
+	void			(*fn)(void *, const struct msg_RESULT *);
+	void			*arg;
+	uint64_t		 delivery, ordinal, lane;
+	uint64_t		 first_ms;	/* wall, first given to a service; 0 not yet */
+	uint64_t		 deaths;	/* of rest workers that had it */
+	enum call_error		 refused;	/* it ends with this as soon as the timer runs */
+	bool			 changes, kept, timed;
+	bool			 again;		/* SENT, and not for the first time */
+	struct child		*service;	/* when SENT */
+	struct mono		 due;
+	struct span		 method, path, route;	/* into data, as is body */
+	struct span		 body;		/* empty when it is not kept */
+	TAILQ_ENTRY(call)	 in_line;
+	RB_ENTRY(call)		 by_wire, by_due, by_number, by_ordinal;
+	char			 data[];
+};
+RB_HEAD(wires, call);
+RB_HEAD(dues, call);
+RB_HEAD(numbers, call);
+RB_HEAD(ordinals, call);
+
+struct service {
+	struct child		*child;
+	bool			 draining;
+	TAILQ_ENTRY(service)	 next;
+};
+
+struct calls {
+	struct loop		*loop;
+	const struct cfg	*cfg;
+	struct journal		*journal;
+	struct timer		*timer;
+	struct mono		 armed;		/* never: it is not */
+	bool			 gate;
+	uint64_t		 wire;		/* the last one used */
+	size_t			 open;
+	TAILQ_HEAD(, call)	 line;
+	TAILQ_HEAD(, service)	 services;	/* those that are up, oldest first */
+	struct service		*active;
+	struct wires		 wires;
+	struct dues		 dues;
+	struct numbers		 numbers;
+	struct ordinals		 ordinals;
+};
+
+#define CMP(a, b)	((a) < (b) ? -1 : (a) > (b))
+
+static int
+wire_cmp(const struct call *a, const struct call *b)
+{
+	return CMP(a->wire, b->wire);
+}
+
+static int
+due_cmp(const struct call *a, const struct call *b)
+{
+	return a->due.us != b->due.us ? CMP(a->due.us, b->due.us) : CMP(a->wire, b->wire);
+}
+
+static int
+number_cmp(const struct call *a, const struct call *b)
+{
+	uintptr_t	 x = (uintptr_t)a->from, y = (uintptr_t)b->from;
+
+	return x != y ? CMP(x, y) : CMP(a->number, b->number);
+}
+
+static int
+ordinal_cmp(const struct call *a, const struct call *b)
+{
+	if (a->delivery != b->delivery)
+		return CMP(a->delivery, b->delivery);
+	return CMP(a->ordinal, b->ordinal);
+}
+
+RB_GENERATE_INTERNAL(wires, call, by_wire, wire_cmp, static __attribute__((__unused__)))
+RB_GENERATE_INTERNAL(dues, call, by_due, due_cmp, static __attribute__((__unused__)))
+RB_GENERATE_INTERNAL(numbers, call, by_number, number_cmp, static __attribute__((__unused__)))
+RB_GENERATE_INTERNAL(ordinals, call, by_ordinal, ordinal_cmp, static __attribute__((__unused__)))
+
+/* ---- routes.def ---- */
+
+struct route_row {
+	const char		*method, *template;
+	enum call_lane		 lane;
+	enum call_settle	 settle;
+	uint64_t		 code;		/* of CODE: the error that means "took effect" */
+};
+
+static const struct route_row rows[] = {
+#define ROUTE(method, template, lane, settle, nonce)				\
+	{ #method, template, LANE_##lane, SETTLE_##settle, nonce },
+#include "proto/routes.def"
+#undef ROUTE
+};
+
+/* {} stands for one segment that is not empty; the query does not count. */
+static bool
+template_fits(const char *t, struct span path)
+{
+	const char	*p = path.p, *end, *query;
+
+	query = path.n == 0 ? NULL : memchr(path.p, '?', path.n);
+	end = query == NULL ? path.p + path.n : query;
+	while (*t != '\0') {
+		if (t[0] == '{' && t[1] == '}') {
+			const char	*from = p;
+
+			while (p < end && *p != '/')
+				p++;
+			if (p == from)
+				return false;
+			t += 2;
+		} else if (p < end && *p == *t) {
+			p++;
+			t++;
+		} else
+			return false;
+	}
+	return p == end;
+}
+
+static const struct route_row *
+row_of(struct span method, struct span path)
+{
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		if (span_is(method, rows[i].method) && template_fits(rows[i].template, path))
+			return &rows[i];
+	return NULL;
+}
+
+static bool
+method_changes(struct span method)
+{
+	return !span_is(method, "GET") && !span_is(method, "HEAD");
+}
+
+enum call_settle
+calls_settle(struct span method, struct span path)
+{
+	const struct route_row	*row = row_of(method, path);
+
+	if (row != NULL)
+		return row->settle;
+	return span_is(method, "POST") ? SETTLE_DOUBT : SETTLE_REPEAT;
+}
+
+static uint64_t
+lane_of(struct span method, struct span path)
+{
+	const struct route_row	*row = row_of(method, path);
+
+	if (row != NULL)
+		return row->lane;
+	if (!method_changes(method))
+		return LANE_BULK;
+	return span_is(method, "PATCH") ? LANE_EDIT : LANE_CREATE;
+}
+
+static bool
+request_valid(struct span method, struct span path)
+{
+	static const char *const methods[] = { "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE" };
+	bool	 known = false;
+
+	for (size_t i = 0; i < sizeof(methods) / sizeof(*methods); i++)
+		known = known || span_is(method, methods[i]);
+	if (!known || path.n == 0 || path.n > PATH_MAX_BYTES || path.p[0] != '/')
+		return false;
+	/* Anything else would end the request line or a log line early. */
+	for (size_t i = 0; i < path.n; i++)
+		if (path.p[i] <= ' ' || path.p[i] == 0x7f)
+			return false;
+	return true;
+}
+
+/* What the journal remembers of a call: "POST /channels/1/messages".  dst of ROUTE_BYTES. */
+static struct span
+route_make(struct span method, struct span path, char *dst)
+{
+	int	 n;
+
+	n = snprintf(dst, ROUTE_BYTES, "%.*s %.*s", (int)method.n, method.p, (int)path.n, path.p);
+	return span_make(dst, (size_t)n);
+}
+
+/* ---- the life of a struct call ---- */
+
+static void
+arm(struct calls *cs, struct mono due)
+{
+	if (!mono_is_never(cs->armed) && !mono_before(due, cs->armed))
+		return;
+	cs->armed = due;
+	timer_arm_at(cs->timer, due);
+}
+
+static void
+due_set(struct calls *cs, struct call *c, struct mono due)
+{
+	if (c->timed)
+		RB_REMOVE(dues, &cs->dues, c);
+	c->due = due;
+	c->timed = true;
+	RB_INSERT(dues, &cs->dues, c);
+	arm(cs, due);
+}
+
+static void
+due_clear(struct calls *cs, struct call *c)
+{
+	if (c->timed)
+		RB_REMOVE(dues, &cs->dues, c);
+	c->timed = false;
+}
+
+static bool
+wanted(const struct call *c)
+{
+	return c->from != NULL || c->fn != NULL;
+}
+
+/* Nobody waits for it from here on. */
+static void
+disown(struct calls *cs, struct call *c)
+{
+	if (c->from != NULL)
+		RB_REMOVE(numbers, &cs->numbers, c);
+	c->from = NULL;
+	c->fn = NULL;
+	due_clear(cs, c);
+}
+
+static void
+call_drop(struct calls *cs, struct call *c)
+{
+	disown(cs, c);
+	TAILQ_REMOVE(&cs->line, c, in_line);
+	RB_REMOVE(wires, &cs->wires, c);
+	if (c->ordinal != 0)
+		RB_REMOVE(ordinals, &cs->ordinals, c);
+	cs->open--;
+	free(c);
+}
+
+static struct call *
+call_new(struct calls *cs, struct span method, struct span path, struct span body,
+    uint64_t delivery, uint64_t ordinal)
+{
+	char		 text[ROUTE_BYTES];
+	struct span	 route = route_make(method, path, text);
+	bool		 kept = body.n <= PROTO_CALL_KEEP_MAX;
+	struct call	*c;
+	char		*p;
+
+	c = mem_alloc(sizeof(*c) + method.n + path.n + route.n + (kept ? body.n : 0));
+	p = c->data;
+#define KEEP(member, from)	do {				\
+	if ((from).n > 0)					\
+		memcpy(p, (from).p, (from).n);			\
+	c->member = span_make(p, (from).n);			\
+	p += (from).n;						\
+} while (0)
+	KEEP(method, method);
+	KEEP(path, path);
+	KEEP(route, route);
+	if (kept)
+		KEEP(body, body);
+#undef KEEP
+	c->kept = kept;
+	c->changes = method_changes(method);
+	c->delivery = delivery;
+	c->ordinal = ordinal;
+	c->wire = ++cs->wire;
+	c->state = CALL_WAITING;
+	TAILQ_INSERT_TAIL(&cs->line, c, in_line);
+	RB_INSERT(wires, &cs->wires, c);
+	if (ordinal != 0)
+		RB_INSERT(ordinals, &cs->ordinals, c);
+	cs->open++;
+	return c;
+}
+
+static void
+worker_owns(struct calls *cs, struct call *c, struct child *from, uint64_t number)
+{
+	c->from = from;
+	c->number = number;
+	RB_INSERT(numbers, &cs->numbers, c);
+}
+
+/* Tell whoever waits; the call itself stays. */
+static void
+answer(struct calls *cs, struct call *c, const struct msg_RESULT *res)
+{
+	struct msg_RESULT	 out = *res;
+	struct child		*from = c->from;
+	void			(*fn)(void *, const struct msg_RESULT *) = c->fn;
+
+	out.call = from != NULL ? c->number : c->wire;
+	disown(cs, c);
+	if (from != NULL)
+		(void)child_send(from, MSG_RESULT, &out);
+	else if (fn != NULL)
+		fn(c->arg, &out);
+}
+
+static const char *
+error_text(unsigned error)
+{
+	switch (error) {
+#define ERR(name, number, text) case number: return text;
+#include "proto/errors.def"
+#undef ERR
+	}
+	return "?";
+}
+
+static struct msg_RESULT
+refusal(enum call_error error)
+{
+	return (struct msg_RESULT){
+		.error = (uint64_t)error, .why = span_of(error_text((unsigned)error))
+	};
+}
+
+/*
+ * The end of a call without a RESULT.  Whoever asked is told by the timer: a callback may ask,
+ * forget or stop everything, and must not find us in the middle of a walk.
+ */
+static void
+call_fail(struct calls *cs, struct call *c, enum call_error error)
+{
+	c->state = CALL_WAITING;
+	c->refused = error;
+	due_set(cs, c, clock_mono());
+}
+
+/* ---- sending ---- */
+
+/*
+ * Was it given to a service before, and may it be given again?  CALL_OK or the error that it ends
+ * with. A nonce is made from delivery and ordinal, so that a call without them has none.
+ */
+static enum call_error
+settle(const struct call *c, uint64_t now_ms)
+{
+	if (c->first_ms == 0 || !c->changes)
+		return CALL_OK;
+	switch (calls_settle(c->method, c->path)) {
+	case SETTLE_REPEAT:
+	case SETTLE_CODE:
+		return CALL_OK;
+	case SETTLE_NONCE:
+		if (c->ordinal == 0 || now_ms + 1000 < c->first_ms ||
+		    now_ms >= c->first_ms + NONCE_MS)
+			return CALL_EAMBIGUOUS;
+		return CALL_OK;
+	case SETTLE_DOUBT:
+		break;
+	}
+	return CALL_EAMBIGUOUS;
+}
+
+static bool
+still_held(const struct call *c)
+{
+	return c->from == NULL || c->delivery == 0 ||
+	    queue_held(child_peer(c->from), c->delivery) != NULL;
+}
+
+/*
+ * Give one WAITING call to the active worker.  body: the bytes of one that is not kept, else its
+ * own. The asked record comes first: a supervisor that dies in between knows of a call that never
+ * went out, never the other way round.
+ */
+static void
+call_send(struct calls *cs, struct call *c, struct span body)
+{
+	struct msg_CALL		 msg;
+	struct effect		*e;
+	struct delivery		*d;
+	enum call_error		 verdict;
+	uint64_t		 now_ms = clock_wall_ms(), left_ms;
+
+	if (!still_held(c)) {
+		call_fail(cs, c, CALL_EACKED);
+		return;
+	}
+	if ((verdict = settle(c, now_ms)) != CALL_OK) {
+		call_fail(cs, c, verdict);
+		return;
+	}
+	msg = (struct msg_CALL){
+		.call = c->wire, .delivery = c->delivery, .ordinal = c->ordinal,
+		.service = SPAN("discord"), .lane = c->lane, .verb = c->method,
+		.path = c->path, .body = body,
+	};
+	c->again = c->first_ms != 0;
+	if (c->again)
+		msg.asked_ms = now_ms > c->first_ms ? now_ms - c->first_ms : 1;
+	left_ms = mono_ms_until(clock_mono(), c->due);
+	msg.deadline_ms = left_ms == 0 ? 1 : left_ms;
+	if (c->ordinal != 0 && !c->again) {
+		d = journal_find(cs->journal, c->delivery);
+		if (d == NULL ||
+		    journal_asked(cs->journal, d, c->ordinal, c->route, now_ms, &e) == -1) {
+			/* -1: the journal has no room just now, and nothing went out. */
+			call_fail(cs, c, d == NULL ? CALL_EACKED : CALL_ERETRY);
+			return;
+		}
+		if (fault_hits(FAULT_SUP_CRASH_ASKED, c->route))
+			raise(SIGKILL);
+	}
+	if (!c->again)
+		c->first_ms = now_ms;
+	c->service = cs->active->child;
+	c->state = CALL_SENT;
+	due_set(cs, c, mono_add_ms(c->due, CALL_GRACE_MS));
+	/* A worker that cannot take it is dying: service_down settles it like any other. */
+	(void)child_send(c->service, MSG_CALL, &msg);
+}
+
+static bool
+can_send(const struct calls *cs)
+{
+	return cs->gate && cs->active != NULL;
+}
+
+static void
+send_or_keep(struct calls *cs, struct call *c, struct span body)
+{
+	if (can_send(cs))
+		call_send(cs, c, c->kept ? c->body : body);
+	else if (!c->kept)
+		call_fail(cs, c, CALL_ERETRY);
+}
+
+static void
+send_waiting(struct calls *cs)
+{
+	struct call	*c, *next;
+
+	if (!can_send(cs))
+		return;
+	TAILQ_FOREACH_SAFE(c, &cs->line, in_line, next)
+		if (c->state == CALL_WAITING && c->refused == CALL_OK)
+			call_send(cs, c, c->body);
+}
+
+static void
+choose_active(struct calls *cs)
+{
+	struct service	*s;
+
+	if (cs->active != NULL && !cs->active->draining)
+		return;
+	cs->active = NULL;
+	TAILQ_FOREACH(s, &cs->services, next)
+		if (!s->draining) {
+			cs->active = s;
+			log_info("%s active", child_tag(s->child));
+			break;
+		}
+	send_waiting(cs);
+}
+
+/* ---- deadlines ---- */
+
+static void
+on_due(void *arg)
+{
+	struct calls	*cs = arg;
+	struct mono	 now = clock_mono();
+	struct call	*c;
+
+	cs->armed = MONO_NEVER;
+	while ((c = RB_MIN(dues, &cs->dues)) != NULL && !mono_before(now, c->due)) {
+		struct msg_RESULT	 res =
+		    refusal(c->refused != CALL_OK ? c->refused : CALL_EDEADLINE);
+		struct msg_CANCEL	 cancel = { .kind = 1, .id = c->wire };
+
+		/* A SENT one may take effect yet: the record waits for its RESULT. */
+		if (c->state == CALL_SENT)
+			(void)child_send(c->service, MSG_CANCEL, &cancel);
+		answer(cs, c, &res);
+		if (c->state == CALL_WAITING)
+			call_drop(cs, c);
+	}
+	if (c != NULL)
+		arm(cs, c->due);
+}
+
+/* ---- asking ---- */
+
+static int
+refuse_worker(struct child *child, uint64_t number, enum call_error error)
+{
+	struct msg_RESULT	 res = refusal(error);
+
+	COUNT(calls_refused);
+	res.call = number;
+	(void)child_send(child, MSG_RESULT, &res);
+	return 0;
+}
+
+static struct effect *
+effect_of(const struct delivery *d, uint64_t ordinal)
+{
+	for (size_t i = 0; i < d->effects_n; i++)
+		if (d->effects[i].ordinal == ordinal)
+			return &d->effects[i];
+	return NULL;
+}
+
+static int
+answer_done(struct child *child, uint64_t number, const struct effect *e)
+{
+	struct msg_RESULT	 res = refusal(e->status < 400 ? CALL_OK : CALL_EHTTP);
+
+	COUNT(calls_answered);
+	res.call = number;
+	res.status = e->status;
+	res.id = e->id;
+	if (e->status < 400)
+		res.why = SPAN_NONE;
+	(void)child_send(child, MSG_RESULT, &res);
+	return 0;
+}
+
+/*
+ * The request of an earlier attempt is still under way: its one RESULT answers this CALL, the older
+ * one ends.
+ */
+static void
+attach(struct calls *cs, struct call *c, struct child *child, const struct msg_CALL *msg)
+{
+	struct msg_RESULT	 res = refusal(CALL_ECANCELLED);
+	uint64_t		 more_ms = c->state == CALL_SENT ? CALL_GRACE_MS : 0;
+
+	answer(cs, c, &res);
+	worker_owns(cs, c, child, msg->call);
+	due_set(cs, c, c->refused != CALL_OK ? clock_mono() :
+	    mono_add_ms(clock_mono(), msg->deadline_ms + more_ms));
+}
+
+int
+calls_from_worker(struct calls *cs, struct child *child, const struct msg_CALL *msg,
+    const char **why_r)
+{
+	struct call		 key = { .from = child, .number = msg->call }, *c;
+	struct delivery		*d = NULL;
+	struct effect		*e = NULL;
+	char			 text[ROUTE_BYTES];
+	struct span		 route;
+
+	if (child_is_rest(child) || child_peer(child) == NULL) {
+		*why_r = "CALL from a worker that holds no deliveries";
+		return -1;
+	}
+	if (RB_FIND(numbers, &cs->numbers, &key) != NULL) {
+		*why_r = "CALL with a number that is open already";
+		return -1;
+	}
+	COUNT(calls);
+	if (!span_is(msg->service, "discord") || cs->open >= CALLS_MAX)
+		return refuse_worker(child, msg->call, CALL_ESERVICE);
+	if (!request_valid(msg->verb, msg->path) ||
+	    method_changes(msg->verb) != (msg->ordinal != 0) ||
+	    (msg->delivery == 0 && msg->ordinal != 0))
+		return refuse_worker(child, msg->call, CALL_EINVALID);
+	if (msg->delivery != 0 && (d = queue_held(child_peer(child), msg->delivery)) == NULL)
+		return refuse_worker(child, msg->call, CALL_EACKED);
+	if (msg->ordinal != 0) {
+		route = route_make(msg->verb, msg->path, text);
+		key.delivery = msg->delivery;
+		key.ordinal = msg->ordinal;
+		e = effect_of(d, msg->ordinal);
+		if ((c = RB_FIND(ordinals, &cs->ordinals, &key)) != NULL) {
+			if (!span_eq(c->route, route))
+				return refuse_worker(child, msg->call, CALL_EORDINAL);
+			attach(cs, c, child, msg);
+			return 0;
+		}
+		if (e != NULL && !journal_effect_is(e, route))
+			return refuse_worker(child, msg->call, CALL_EORDINAL);
+		if (e != NULL && e->done)
+			return answer_done(child, msg->call, e);
+	}
+	c = call_new(cs, msg->verb, msg->path, msg->body, msg->delivery, msg->ordinal);
+	c->lane = msg->lane;
+	if (e != NULL)
+		c->first_ms = e->asked_ms;
+	worker_owns(cs, c, child, msg->call);
+	due_set(cs, c, mono_add_ms(clock_mono(), msg->deadline_ms));
+	send_or_keep(cs, c, msg->body);
+	return 0;
+}
+
+void
+calls_ask(struct calls *cs, const char *method, const char *path, struct span body,
+    uint64_t deadline_ms, void (*fn)(void *arg, const struct msg_RESULT *), void *arg)
+{
+	struct span	 m = span_of(method), p = span_of(path);
+	enum call_error	 refused = CALL_OK;
+	struct call	*c;
+
+	COUNT(calls);
+	if (!request_valid(m, p)) {
+		refused = CALL_EINVALID;
+		m.n = m.n > METHOD_MAX ? METHOD_MAX : m.n;
+		p = SPAN("/");
+	} else if (cs->open >= CALLS_MAX)
+		refused = CALL_ESERVICE;
+	else if (body.n > PROTO_CALL_KEEP_MAX && !can_send(cs))
+		refused = CALL_ERETRY;
+	if (refused != CALL_OK) {
+		COUNT(calls_refused);
+		body = SPAN_NONE;
+	}
+	c = call_new(cs, m, p, body, 0, 0);
+	c->lane = lane_of(m, p);
+	c->fn = fn;
+	c->arg = arg;
+	if (refused != CALL_OK) {
+		call_fail(cs, c, refused);
+		return;
+	}
+	if (deadline_ms == 0)
+		deadline_ms = cs->cfg->call_timeout_ms;
+	due_set(cs, c, mono_add_ms(clock_mono(), deadline_ms));
+	if (can_send(cs))
+		call_send(cs, c, c->kept ? c->body : body);
+}
+
+void
+calls_forget(struct calls *cs, void *arg)
+{
+	struct call	*c, *next;
+
+	TAILQ_FOREACH_SAFE(c, &cs->line, in_line, next) {
+		if (c->fn == NULL || c->arg != arg)
+			continue;
+		if (c->state == CALL_SENT)
+			disown(cs, c);
+		else
+			call_drop(cs, c);
+	}
+}
+
+/* ---- answers ---- */
+
+/* The JSON error code that says: the first one took effect (routes.def). */
+static bool
+settled_by_code(const struct call *c, const struct msg_RESULT *res)
+{
+	const struct route_row	*row = row_of(c->method, c->path);
+	uint64_t		 code;
+
+	return c->again && res->error == CALL_EHTTP && row != NULL && row->settle == SETTLE_CODE &&
+	    json_member_u64(res->body, "code", &code) && code == row->code;
+}
+
+/*
+ * Discord has decided: it took effect, or it was refused for good and asking again would be
+ * answered alike.
+ */
+static bool
+is_final(const struct msg_RESULT *res)
+{
+	if (res->error == CALL_OK)
+		return true;
+	return res->error == CALL_EHTTP && res->status >= 400 && res->status < 500 &&
+	    res->status != 401 && res->status != 408 && res->status != 429;
+}
+
+int
+calls_result(struct calls *cs, struct child *child, const struct msg_RESULT *res,
+    const char **why_r)
+{
+	struct call		 key = { .wire = res->call }, *c;
+	struct msg_RESULT	 out = *res;
+	struct delivery		*d;
+
+	c = RB_FIND(wires, &cs->wires, &key);
+	if (c == NULL || c->state != CALL_SENT || c->service != child) {
+		*why_r = "RESULT of a call that it does not have";
+		return -1;
+	}
+	if (settled_by_code(c, res)) {
+		out = refusal(CALL_OK);
+		out.why = SPAN_NONE;
+		out.status = 204;
+	}
+	if (c->ordinal != 0 && is_final(&out)) {
+		if (fault_hits(FAULT_SUP_CRASH_EFFECT, c->route))
+			raise(SIGKILL);
+		/* Finished: it was acked while this was on the wire, and nothing will ask again. */
+		d = journal_find(cs->journal, c->delivery);
+		if (d != NULL && d->state != DLV_FINISHED)
+			journal_effect(cs->journal, d, c->ordinal, out.status, out.id);
+	}
+	answer(cs, c, &out);
+	call_drop(cs, c);
+	return 0;
+}
+
+/* ---- workers come and go ---- */
+
+static struct service *
+service_of(struct calls *cs, struct child *child)
+{
+	struct service	*s;
+
+	TAILQ_FOREACH(s, &cs->services, next)
+		if (s->child == child)
+			return s;
+	return NULL;
+}
+
+void
+calls_service_up(struct calls *cs, struct child *child)
+{
+	struct service	*s = mem_alloc(sizeof(*s));
+
+	assert(service_of(cs, child) == NULL);
+	s->child = child;
+	TAILQ_INSERT_TAIL(&cs->services, s, next);
+	choose_active(cs);
+}
+
+void
+calls_service_draining(struct calls *cs, struct child *child)
+{
+	struct service	*s = service_of(cs, child);
+
+	if (s == NULL)
+		return;
+	s->draining = true;
+	choose_active(cs);
+}
+
+void
+calls_service_down(struct calls *cs, struct child *child)
+{
+	struct service	*s = service_of(cs, child);
+	struct call	*c, *next;
+	enum call_error	 verdict;
+	uint64_t	 now_ms = clock_wall_ms();
+	size_t		 again = 0, ended = 0;
+
+	if (s == NULL)
+		return;
+	TAILQ_REMOVE(&cs->services, s, next);
+	if (cs->active == s)
+		cs->active = NULL;
+	free(s);
+	TAILQ_FOREACH_SAFE(c, &cs->line, in_line, next) {
+		if (c->state != CALL_SENT || c->service != child)
+			continue;
+		c->service = NULL;
+		c->deaths++;
+		if (!wanted(c)) {
+			/* Its redelivery asks anew and is settled by what the journal says. */
+			call_drop(cs, c);
+			continue;
+		}
+		if (c->deaths >= cs->cfg->poison)
+			verdict = CALL_EPOISON;
+		else if ((verdict = settle(c, now_ms)) == CALL_OK && !c->kept)
+			verdict = CALL_ERETRY;
+		if (verdict != CALL_OK) {
+			ended++;
+			call_fail(cs, c, verdict);
+			continue;
+		}
+		again++;
+		COUNT(calls_repeated);
+		c->state = CALL_WAITING;
+		due_set(cs, c, (struct mono){ c->due.us - CALL_GRACE_MS * 1000 });
+	}
+	if (again + ended > 0)
+		log_notice("%s died with calls in flight again=%zu ended=%zu", child_tag(child),
+		    again, ended);
+	choose_active(cs);
+}
+
+void
+calls_worker_down(struct calls *cs, struct child *child)
+{
+	struct call	*c, *next;
+
+	TAILQ_FOREACH_SAFE(c, &cs->line, in_line, next) {
+		if (c->from != child)
+			continue;
+		if (c->state == CALL_SENT)
+			disown(cs, c);
+		else
+			call_drop(cs, c);
+	}
+}
+
+const struct child *
+calls_active(const struct calls *cs)
+{
+	return cs->active == NULL ? NULL : cs->active->child;
+}
+
+size_t
+calls_open(const struct calls *cs)
+{
+	return cs->open;
+}
+
+void
+calls_gate(struct calls *cs, bool open)
+{
+	cs->gate = open;
+	send_waiting(cs);
+}
+
+struct calls *
+calls_new(struct loop *loop, const struct cfg *cfg, struct journal *journal)
+{
+	struct calls	*cs = mem_alloc(sizeof(*cs));
+
+	cs->loop = loop;
+	cs->cfg = cfg;
+	cs->journal = journal;
+	cs->timer = timer_new(loop, on_due, cs);
+	TAILQ_INIT(&cs->line);
+	TAILQ_INIT(&cs->services);
+	RB_INIT(&cs->wires);
+	RB_INIT(&cs->dues);
+	RB_INIT(&cs->numbers);
+	RB_INIT(&cs->ordinals);
+	return cs;
+}
+
+void
+calls_free(struct calls **csp)
+{
+	struct calls	*cs = *csp;
+	struct call	*c;
+	struct service	*s;
+
+	if (cs == NULL)
+		return;
+	while ((c = TAILQ_FIRST(&cs->line)) != NULL)
+		call_drop(cs, c);
+	while ((s = TAILQ_FIRST(&cs->services)) != NULL) {
+		TAILQ_REMOVE(&cs->services, s, next);
+		free(s);
+	}
+	timer_free(&cs->timer);
+	free(cs);
+	*csp = NULL;
+}

@@ -1,0 +1,559 @@
+/*
+ * status - see status.h.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "common/count.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "supervisor/control/calls.h"
+#include "supervisor/control/status.h"
+
+#define DEAF_MS		60000	/* without a live gateway for so long: down */
+#define ROWS_MAX	1000
+#define ROWS_BYTES	(512u << 10)	/* well below what the control socket carries */
+#define WHYS_MAX	16
+
+/* Unknown and never are null, not a number that someone may add up. */
+static void
+kv_u64_or_null(struct json_out *o, const char *key, uint64_t v)
+{
+	json_key(o, key);
+	if (v == UINT64_MAX)
+		json_nil(o);
+	else
+		json_u64(o, v);
+}
+
+static uint64_t
+uptime_ms(const struct sup *sup)
+{
+	return mono_ms_between(sup->started, clock_mono());
+}
+
+static uint64_t
+age_of(uint64_t wall_ms, uint64_t now_ms)
+{
+	return now_ms > wall_ms ? now_ms - wall_ms : 0;
+}
+
+static bool
+is_active(const struct sup *sup, const struct worker_view *v)
+{
+	return v->child != NULL && sup->calls != NULL && calls_active(sup->calls) == v->child;
+}
+
+/* Delivery ids look alike everywhere: 16 hexadecimal digits, as in the log and in explain. */
+static void
+kv_delivery(struct json_out *o, const char *key, uint64_t id)
+{
+	char	 text[17];
+
+	snprintf(text, sizeof(text), "%016" PRIx64, id);
+	json_kv_cstr(o, key, id == 0 ? NULL : text);
+}
+
+/* ---- health ---- */
+
+struct health {
+	struct sup	*sup;
+	bool		 down;
+	size_t		 whys_n;
+	char		 whys[WHYS_MAX][160];
+};
+
+static void __attribute__((format(printf, 2, 3)))
+because(struct health *h, const char *fmt, ...)
+{
+	va_list	 ap;
+
+	if (h->whys_n == WHYS_MAX)
+		return;
+	va_start(ap, fmt);
+	(void)vsnprintf(h->whys[h->whys_n++], sizeof(h->whys[0]), fmt, ap);
+	va_end(ap);
+}
+
+static void
+judge_worker(void *arg, const struct worker_view *v)
+{
+	struct health	*h = arg;
+	char		 text[24];
+
+	if (strcasecmp(v->state, "ready") == 0)
+		return;
+	because(h, "%s is %s for %s%s%s", v->name, v->state,
+	    clock_human_ms(v->state_ms, text, sizeof(text)),
+	    v->last == NULL ? "" : ": ", v->last == NULL ? "" : v->last->text);
+}
+
+static bool
+gateway_live(const struct gw_status *g)
+{
+	return strcasecmp(g->state, "ready") == 0;
+}
+
+static void
+judge_gateway(struct health *h)
+{
+	struct gw_status	 g;
+	uint64_t		 silent_ms;
+	char			 text[24];
+
+	gw_status(h->sup->gw, &g);
+	if (gateway_live(&g))
+		return;
+	/* The last sign of a live session: state_ms begins anew with each attempt. */
+	silent_ms = g.ack_age_ms == UINT64_MAX ? uptime_ms(h->sup) : g.ack_age_ms;
+	h->down = h->down || silent_ms >= DEAF_MS;
+	because(h, "the gateway is %s, last sign of Discord %s ago%s%s", g.state,
+	    clock_human_ms(silent_ms, text, sizeof(text)), g.last_close[0] == '\0' ? "" : ": ",
+	    g.last_close);
+}
+
+static void
+judge(struct sup *sup, struct health *h)
+{
+	struct journal_usage	 u;
+	uint64_t		 aside;
+
+	memset(h, 0, sizeof(*h));
+	h->sup = sup;
+	if (sup->phase == SUP_STOPPING)
+		because(h, "stopping: %s", sup->why_stopping);
+	if (sup->gw != NULL)
+		judge_gateway(h);
+	if (sup->cfg->token != NULL && sup->calls != NULL && calls_active(sup->calls) == NULL) {
+		h->down = true;
+		because(h, "no rest worker is ready: nothing can be answered");
+	}
+	journal_usage(sup->journal, &u);
+	if (sup->opened.damaged)
+		because(h, "the journal was damaged: %s", sup->opened.text);
+	if (!u.tmpfs)
+		because(h, "runtime_dir is not on tmpfs: a slow disk can stall the heartbeat");
+	if (u.dropped > 0)
+		because(h, "%" PRIu64 " events were dropped at the journal's bound", u.dropped);
+	if ((aside = journal_count(sup->journal, DLV_ASIDE)) > 0)
+		because(h, "%" PRIu64 " %s set aside: see 'bulkheadctl show deliveries'", aside,
+		    aside == 1 ? "delivery is" : "deliveries are");
+	if (log_dropped() > 0)
+		because(h, "%" PRIu64 " log lines were dropped: the reader of stderr is slow",
+		    log_dropped());
+	if (sup->pools != NULL)
+		pools_each(sup->pools, NULL, judge_worker, h);
+}
+
+/* ---- pieces ---- */
+
+static void
+put_gateway(struct sup *sup, struct json_out *o)
+{
+	struct gw_status	 g;
+
+	json_key(o, "gateway");
+	if (sup->gw == NULL) {
+		json_nil(o);
+		return;
+	}
+	gw_status(sup->gw, &g);
+	json_obj(o);
+	json_kv_cstr(o, "state", g.state);
+	json_kv_bool(o, "live", gateway_live(&g));
+	json_kv_u64(o, "state_ms", g.state_ms);
+	json_kv_u64(o, "latency_us", g.latency_us);
+	json_kv_u64(o, "seq", g.seq);
+	json_kv_u64(o, "connects", g.connects);
+	json_kv_u64(o, "identifies", g.identifies);
+	json_kv_u64(o, "resumes", g.resumes);
+	json_kv_u64(o, "zombies", g.zombies);
+	kv_u64_or_null(o, "identifies_left", g.identifies_left);
+	kv_u64_or_null(o, "dispatch_age_ms", g.dispatch_age_ms);
+	kv_u64_or_null(o, "ack_age_ms", g.ack_age_ms);
+	json_kv_u64(o, "beats", g.beats);
+	json_kv_u64(o, "beat_jitter_max_us", g.beat_jitter_max_us);
+	json_kv_u64(o, "beat_jitter_last_us", g.beat_jitter_last_us);
+	json_kv_cstr(o, "session_id", g.session_id);
+	json_kv_cstr(o, "last_close", g.last_close);
+	json_kv_u64(o, "retry_in_ms", g.retry_in_ms);
+	json_kv_bool(o, "ever_live", g.ever_live);
+	json_obj_end(o);
+}
+
+static void
+put_journal(struct sup *sup, struct json_out *o)
+{
+	struct journal_usage	 u;
+
+	journal_usage(sup->journal, &u);
+	json_key(o, "journal");
+	json_obj(o);
+	json_kv_u64(o, "bytes", u.bytes);
+	json_kv_u64(o, "live_bytes", u.live_bytes);
+	json_kv_u64(o, "records", u.records);
+	json_kv_u64(o, "wraps", u.wraps);
+	json_kv_u64(o, "dropped", u.dropped);
+	json_kv_bool(o, "tmpfs", u.tmpfs);
+	json_kv_bool(o, "damaged", sup->opened.damaged);
+	json_kv_cstr(o, "damage", sup->opened.damaged ? sup->opened.text : NULL);
+	json_obj_end(o);
+}
+
+struct pool_sum {
+	const char	*role;
+	uint64_t	 workers, ready;
+};
+
+static void
+sum_worker(void *arg, const struct worker_view *v)
+{
+	struct pool_sum	*sum = arg;
+
+	sum->role = v->role;
+	sum->workers++;
+	sum->ready += strcasecmp(v->state, "ready") == 0;
+}
+
+static void
+put_pool(struct sup *sup, struct json_out *o, const char *name)
+{
+	struct pool_sum		 sum = { .role = NULL };
+	struct queue_usage	 u = { .waiting = 0 };
+	struct qpool		*qp = NULL;
+
+	pools_each(sup->pools, name, sum_worker, &sum);
+	if (sum.workers == 0)
+		return;
+	if (sup->queue != NULL && (qp = queue_pool(sup->queue, name)) != NULL)
+		queue_pool_usage(qp, &u);
+	json_obj(o);
+	json_kv_cstr(o, "name", name);
+	json_kv_cstr(o, "role", sum.role);
+	json_kv_u64(o, "workers", sum.workers);
+	json_kv_u64(o, "ready", sum.ready);
+	json_kv_u64(o, "waiting", u.waiting);
+	json_kv_u64(o, "given", u.given);
+	json_kv_u64(o, "keys", u.keys);
+	json_kv_u64(o, "waiting_bytes", u.waiting_bytes);
+	json_kv_u64(o, "oldest_ms", u.oldest_ms == 0 ? 0 : age_of(u.oldest_ms, clock_wall_ms()));
+	json_obj_end(o);
+}
+
+static void
+put_pools(struct sup *sup, struct json_out *o)
+{
+	json_key(o, "pools");
+	json_arr(o);
+	if (sup->pools != NULL) {
+		put_pool(sup, o, "rest");
+		for (size_t i = 0; i < sup->cfg->pools_n; i++)
+			put_pool(sup, o, sup->cfg->pools[i].name);
+	}
+	json_arr_end(o);
+}
+
+/* As SESSION numbers them. */
+static const char *const session_states[] = { "opening", "open", "draining", "closed" };
+
+struct worker_out {
+	struct sup	*sup;
+	struct json_out	*o;
+	const char	*only;		/* one worker, with its obituaries; NULL: all */
+	bool		 found;
+};
+
+static void
+put_obituary(struct json_out *o, const struct obituary *ob, bool whole)
+{
+	char	 iso[32];
+
+	json_obj(o);
+	json_kv_cstr(o, "cause", death_name(ob->cause));
+	json_kv_cstr(o, "text", ob->text);
+	json_kv_cstr(o, "tag", ob->tag);
+	json_kv_u64(o, "ago_ms", age_of(ob->wall_ms, clock_wall_ms()));
+	if (whole) {
+		json_kv_cstr(o, "at", clock_iso(ob->wall_ms, iso, sizeof(iso)));
+		json_kv_u64(o, "code", (uint64_t)ob->code);
+		json_kv_u64(o, "pid", (uint64_t)ob->pid);
+		json_kv_u64(o, "generation", ob->generation);
+		json_kv_u64(o, "age_ms", ob->age_ms);
+		kv_delivery(o, "running", ob->running);
+		json_kv_u64(o, "open", ob->open);
+		json_kv_u64(o, "max_rss_kib", ob->max_rss_kib);
+		json_kv_u64(o, "cpu_ms", ob->cpu_ms);
+		json_kv_bool(o, "was_ready", ob->was_ready);
+		json_key(o, "lines");
+		json_arr(o);
+		for (size_t i = 0; i < ob->lines_n && i < OBITUARY_LINES; i++)
+			json_cstr(o, ob->lines[i]);
+		json_arr_end(o);
+	}
+	json_obj_end(o);
+}
+
+static void
+put_worker(void *arg, const struct worker_view *v)
+{
+	const struct obituary	*all[OBITUARIES_KEPT];
+	struct worker_out	*w = arg;
+	struct json_out		*o = w->o;
+	char			 tag[80];
+	size_t			 n;
+
+	if (w->only != NULL && strcmp(w->only, v->name) != 0)
+		return;
+	w->found = true;
+	snprintf(tag, sizeof(tag), "%s#%" PRIu64, v->name, v->generation);
+	json_obj(o);
+	json_kv_cstr(o, "name", v->name);
+	json_kv_cstr(o, "tag", tag);
+	json_kv_cstr(o, "pool", v->pool);
+	json_kv_cstr(o, "role", v->role);
+	json_kv_cstr(o, "state", v->state);
+	json_kv_u64(o, "state_ms", v->state_ms);
+	json_kv_u64(o, "generation", v->generation);
+	json_kv_u64(o, "pid", (uint64_t)v->pid);
+	json_kv_u64(o, "uptime_ms", v->uptime_ms);
+	json_kv_u64(o, "open", v->open);
+	json_kv_u64(o, "scopes", v->scopes);
+	json_kv_u64(o, "credit", v->credit);
+	json_kv_u64(o, "restarts", v->restarts);
+	json_kv_u64(o, "rss_kib", v->rss_kib);
+	json_kv_u64(o, "retry_in_ms", v->retry_in_ms);
+	json_kv_bool(o, "active", is_active(w->sup, v));
+	json_key(o, "last");
+	if (v->last == NULL)
+		json_nil(o);
+	else
+		put_obituary(o, v->last, false);
+	if (w->only != NULL) {
+		n = pools_obituaries(w->sup->pools, v->name, all, OBITUARIES_KEPT);
+		json_key(o, "obituaries");
+		json_arr(o);
+		for (size_t i = 0; i < n; i++)
+			put_obituary(o, all[i], true);
+		json_arr_end(o);
+	}
+	json_obj_end(o);
+}
+
+static void
+put_session(void *arg, const struct worker_view *v)
+{
+	struct worker_out		*w = arg;
+	struct json_out			*o = w->o;
+	const struct session_view	*all;
+	size_t				 n = v->child == NULL ? 0 : child_sessions(v->child, &all);
+
+	for (size_t i = 0; i < n; i++) {
+		json_obj(o);
+		json_kv_cstr(o, "worker", child_tag(v->child));
+		json_kv_cstr(o, "session", all[i].tag);
+		json_kv_cstr(o, "state", session_states[all[i].state]);
+		json_kv_cstr(o, "why", all[i].why);
+		json_kv_u64(o, "since_ms", all[i].wall_ms);
+		json_kv_bool(o, "active", is_active(w->sup, v));
+		json_obj_end(o);
+	}
+}
+
+/* The typed HTTP sessions, as their workers reported them last. */
+static void
+put_sessions(struct sup *sup, struct json_out *o)
+{
+	struct worker_out	 w = { .sup = sup, .o = o };
+
+	json_key(o, "sessions");
+	json_arr(o);
+	if (sup->pools != NULL)
+		pools_each(sup->pools, NULL, put_session, &w);
+	json_arr_end(o);
+}
+
+static void
+put_workers(struct sup *sup, struct json_out *o, const char *pool)
+{
+	struct worker_out	 w = { .sup = sup, .o = o };
+
+	json_key(o, "workers");
+	json_arr(o);
+	if (sup->pools != NULL)
+		pools_each(sup->pools, pool, put_worker, &w);
+	json_arr_end(o);
+}
+
+static void
+put_counts(struct sup *sup, struct json_out *o)
+{
+	json_key(o, "deliveries");
+	json_obj(o);
+	json_kv_u64(o, "waiting", journal_count(sup->journal, DLV_WAITING));
+	json_kv_u64(o, "given", journal_count(sup->journal, DLV_GIVEN));
+	json_kv_u64(o, "aside", journal_count(sup->journal, DLV_ASIDE));
+	json_kv_u64(o, "finished", journal_count(sup->journal, DLV_FINISHED));
+	json_obj_end(o);
+}
+
+/* ---- documents ---- */
+
+void
+status_json(struct sup *sup, struct buf *out)
+{
+	static const char *const phases[] = {
+		[SUP_STARTING] = "starting", [SUP_RUNNING] = "running", [SUP_STOPPING] = "stopping",
+	};
+	struct json_out	 o;
+	struct health	 h;
+
+	judge(sup, &h);
+	json_out_init(&o, out);
+	json_obj(&o);
+	json_kv_cstr(&o, "health", h.down ? "down" : h.whys_n > 0 ? "degraded" : "ok");
+	json_key(&o, "why");
+	json_arr(&o);
+	for (size_t i = 0; i < h.whys_n; i++)
+		json_cstr(&o, h.whys[i]);
+	json_arr_end(&o);
+	json_kv_cstr(&o, "version", BULKHEAD_VERSION);
+	json_kv_u64(&o, "pid", (uint64_t)getpid());
+	json_kv_u64(&o, "uptime_ms", uptime_ms(sup));
+	json_kv_cstr(&o, "phase", phases[sup->phase]);
+	json_kv_cstr(&o, "conf", sup->conf);
+	put_gateway(sup, &o);
+	put_journal(sup, &o);
+	put_pools(sup, &o);
+	put_workers(sup, &o, NULL);
+	json_kv_u64(&o, "calls_open", sup->calls == NULL ? 0 : calls_open(sup->calls));
+	put_counts(sup, &o);
+	json_obj_end(&o);
+}
+
+void
+status_workers(struct sup *sup, struct buf *out)
+{
+	struct json_out	 o;
+
+	json_out_init(&o, out);
+	json_obj(&o);
+	put_workers(sup, &o, NULL);
+	json_obj_end(&o);
+}
+
+bool
+status_worker(struct sup *sup, const char *name, struct buf *out)
+{
+	struct json_out		 o;
+	struct worker_out	 w = { .sup = sup, .o = &o, .only = name };
+
+	json_out_init(&o, out);
+	if (sup->pools != NULL)
+		pools_each(sup->pools, NULL, put_worker, &w);
+	return w.found;
+}
+
+static void
+put_delivery(struct json_out *o, const struct delivery *d, uint64_t now_ms)
+{
+	json_obj(o);
+	kv_delivery(o, "delivery", d->id);
+	json_kv_cstr(o, "pool", d->pool);
+	json_kv_cstr(o, "event", d->name);
+	json_kv_id(o, "object", d->object);
+	json_kv_id(o, "key", d->key);
+	json_kv_u64(o, "attempt", d->attempt);
+	json_kv_u64(o, "charges", d->charges);
+	json_kv_u64(o, "bytes", d->body_bytes);
+	json_kv_u64(o, "age_ms", age_of(d->received_ms, now_ms));
+	json_kv_cstr(o, "worker", d->worker);
+	json_kv_u64(o, "effects", d->effects_n);
+	json_kv_bool(o, "replayed", d->replayed);
+	if (d->state == DLV_ASIDE) {
+		json_kv_cstr(o, "aside", dlv_aside_name(d->aside));
+		json_kv_cstr(o, "report", d->report);
+	}
+	json_obj_end(o);
+}
+
+void
+status_deliveries(struct sup *sup, struct buf *out)
+{
+	static const struct {
+		const char	*key;
+		enum dlv_state	 state;
+	} lists[] = { { "given", DLV_GIVEN }, { "waiting", DLV_WAITING }, { "aside", DLV_ASIDE } };
+	struct json_out			 o;
+	struct delivery			*d;
+	uint64_t			 now_ms = clock_wall_ms();
+	size_t				 rows = 0;
+	bool				 cut = false;
+
+	json_out_init(&o, out);
+	json_obj(&o);
+	for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
+		json_key(&o, lists[i].key);
+		json_arr(&o);
+		for (d = journal_first(sup->journal, lists[i].state); d != NULL && !cut;
+		    d = TAILQ_NEXT(d, in_state)) {
+			cut = rows++ == ROWS_MAX || out->n > ROWS_BYTES;
+			if (!cut)
+				put_delivery(&o, d, now_ms);
+		}
+		json_arr_end(&o);
+	}
+	json_kv_bool(&o, "cut", cut);
+	put_counts(sup, &o);
+	json_obj_end(&o);
+}
+
+void
+status_sessions(struct sup *sup, struct buf *out)
+{
+	const struct gw_identity	*id;
+	struct json_out			 o;
+
+	json_out_init(&o, out);
+	json_obj(&o);
+	put_gateway(sup, &o);
+	json_key(&o, "identity");
+	if (sup->gw == NULL || (id = gw_identity(sup->gw)) == NULL) {
+		json_nil(&o);
+	} else {
+		json_obj(&o);
+		json_kv_id(&o, "user", id->user_id);
+		json_kv_id(&o, "application", id->application_id);
+		json_kv_u64(&o, "shard", id->shard);
+		json_kv_u64(&o, "shards", id->shards);
+		json_kv_u64(&o, "intents", id->intents);
+		json_kv_cstr(&o, "resume_url", id->resume_url);
+		json_obj_end(&o);
+	}
+	put_sessions(sup, &o);
+	json_obj_end(&o);
+}
+
+void
+status_counters(struct sup *sup, struct buf *out)
+{
+	struct json_out	 o;
+
+	(void)sup;
+	json_out_init(&o, out);
+	json_obj(&o);
+	json_key(&o, "counters");
+	json_arr(&o);
+	for (int c = 0; c < COUNT__N; c++) {
+		json_obj(&o);
+		json_kv_cstr(&o, "name", count_name((enum counter)c));
+		json_kv_u64(&o, "value", count_get((enum counter)c));
+		json_kv_cstr(&o, "unit", count_unit((enum counter)c));
+		json_kv_cstr(&o, "help", count_help((enum counter)c));
+		json_obj_end(&o);
+	}
+	json_arr_end(&o);
+	json_obj_end(&o);
+}

@@ -1,0 +1,502 @@
+/*
+ * bulkheadctl - words to one request, the answer to text, JSON and an exit status.
+ *
+ * A process of its own with one thing to do, so it blocks; every wait is bounded by one deadline.
+ * It links common/ and proto/ only.
+ */
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+
+#include <err.h>
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/mem.h"
+#include "common/msg.h"
+#include "proto/contract.h"
+#include "supervisor/ctl/output.h"
+
+#define SOCKET_DEFAULT	"/run/bulkhead/control.sock"
+#define TIMEOUT_MS	60000
+#define BODY_MAX	65536		/* messages.def: ASK.body */
+#define LAST_MS		2000		/* from the end of the socket to the end of the process */
+
+struct command {
+	const char	*name, *args;
+	size_t		 min, max;
+	bool		 change;
+	const char	*help;
+};
+
+#define READ	false
+#define CHANGE	true
+static const struct command commands[] = {
+#define CMD(name, args, min, max, privilege, help) { #name, args, min, max, privilege, help },
+#include "proto/ctlcmds.def"
+#undef CMD
+};
+#undef READ
+#undef CHANGE
+#define COMMANDS_N	(sizeof(commands) / sizeof(*commands))
+
+struct ctl {
+	const char	*path;
+	bool		 json, wait;
+	struct mono	 deadline;
+	uint64_t	 timeout_ms;
+	int		 fd;
+	int		 pidfd;		/* of the supervisor; -1 none */
+	struct buf	 doc;
+	char		 why[513];
+};
+
+/* ---- help ---- */
+
+static void
+print_command(FILE *f, const struct command *c)
+{
+	fprintf(f, "  %s %-*s%s\n", c->name, 40 - (int)strlen(c->name), c->args, c->help);
+}
+
+static void
+print_help(FILE *f)
+{
+	fputs("usage: bulkheadctl [-j] [-s SOCKET] [--no-wait] [--timeout SECS] COMMAND"
+	    " [ARGUMENTS]\n\n"
+	    "commands:\n", f);
+	for (size_t i = 0; i < COMMANDS_N; i++)
+		print_command(f, &commands[i]);
+	print_command(f, &(const struct command){ .name = "help", .args = "[COMMAND]",
+	    .help = "this, or one command" });
+	fputs("\noptions:\n"
+	    "  -s, --socket SOCKET   control socket; default $BULKHEAD_SOCKET, else\n"
+	    "                        " SOCKET_DEFAULT "\n"
+	    "  -j, --json            print the answer as JSON\n"
+	    "      --no-wait         do not wait until what was started is done\n"
+	    "      --timeout SECS    give up after so long (default 60)\n"
+	    "      --version, --help\n\n"
+	    "exit status: 0 done, 1 failed, 64 usage, 66 no such pool, worker or message,\n"
+	    "69 no supervisor answers, 75 not finished in time, 77 not allowed\n", f);
+}
+
+static const struct command *
+command_find(const char *name)
+{
+	for (size_t i = 0; i < COMMANDS_N; i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+static void __attribute__((noreturn))
+unknown_command(const char *name)
+{
+	const char	*names[COMMANDS_N], *near;
+
+	for (size_t i = 0; i < COMMANDS_N; i++)
+		names[i] = commands[i].name;
+	if ((near = span_nearest(span_of(name), names, COMMANDS_N)) != NULL)
+		errx(CTL_EXIT_USAGE, "no command is called '%s'; did you mean '%s'?", name, near);
+	errx(CTL_EXIT_USAGE, "no command is called '%s'; see 'bulkheadctl help'", name);
+}
+
+static int
+help(int argc, char **argv)
+{
+	const struct command	*c;
+
+	if (argc < 2) {
+		print_help(stdout);
+		return CTL_EXIT_OK;
+	}
+	if ((c = command_find(argv[1])) == NULL)
+		unknown_command(argv[1]);
+	printf("usage: bulkheadctl %s%s%s\n%s\n%s\n", c->name, c->args[0] == '\0' ? "" : " ",
+	    c->args, c->help, c->change ? "needs root or the user of the supervisor" :
+	    "root, the user of the supervisor and its group may ask");
+	return CTL_EXIT_OK;
+}
+
+static void __attribute__((noreturn))
+usage_of(const struct command *c)
+{
+	errx(CTL_EXIT_USAGE, "usage: bulkheadctl %s%s%s", c->name, c->args[0] == '\0' ? "" : " ",
+	    c->args);
+}
+
+/* ---- the socket ---- */
+
+/* 1 ready, 0 the deadline passed. */
+static int
+wait_for(struct ctl *ctl, int fd, short events)
+{
+	struct pollfd	 p = { .fd = fd, .events = events };
+	uint64_t	 left;
+	int		 n;
+
+	for (;;) {
+		left = mono_ms_until(clock_mono(), ctl->deadline);
+		n = poll(&p, 1, left > INT_MAX ? INT_MAX : (int)left);
+		if (n > 0)
+			return 1;
+		if (n == 0)
+			return 0;
+		if (errno != EINTR)
+			err(CTL_EXIT_FAILED, "poll");
+	}
+}
+
+static void __attribute__((noreturn))
+timed_out(const struct ctl *ctl)
+{
+	errx(CTL_EXIT_TIMEOUT, "not finished within %llu s; it may still be",
+	    (unsigned long long)ctl->timeout_ms / 1000);
+}
+
+static void __attribute__((noreturn))
+unreachable(const struct ctl *ctl, int error)
+{
+	if (error == EACCES || error == EPERM)
+		errx(CTL_EXIT_DENIED, "%s: %s: only root, the user of the supervisor and its group"
+		    " may ask", ctl->path, strerror(error));
+	errx(CTL_EXIT_UNREACHABLE, "no supervisor answers on %s: %s", ctl->path, strerror(error));
+}
+
+static void
+dial(struct ctl *ctl)
+{
+	struct sockaddr_un	 sun = { .sun_family = AF_UNIX };
+	struct ucred		 cred;
+	socklen_t		 bytes = sizeof(cred);
+
+	if (strlcpy(sun.sun_path, ctl->path, sizeof(sun.sun_path)) >= sizeof(sun.sun_path))
+		errx(CTL_EXIT_USAGE, "%s: the path of a socket has at most %zu bytes", ctl->path,
+		    sizeof(sun.sun_path) - 1);
+	if ((ctl->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) == -1)
+		err(CTL_EXIT_FAILED, "socket");
+	while (connect(ctl->fd, (struct sockaddr *)&sun, sizeof(sun)) == -1) {
+		/* EAGAIN: its backlog is full; there is nothing to poll for. */
+		if (errno != EAGAIN && errno != EINTR)
+			unreachable(ctl, errno);
+		if (mono_ms_until(clock_mono(), ctl->deadline) == 0)
+			unreachable(ctl, ETIMEDOUT);
+		(void)poll(NULL, 0, 20);
+	}
+	ctl->pidfd = -1;
+	if (getsockopt(ctl->fd, SOL_SOCKET, SO_PEERCRED, &cred, &bytes) == 0 && cred.pid > 0)
+		ctl->pidfd = (int)syscall(SYS_pidfd_open, cred.pid, 0);
+}
+
+static void
+send_ask(struct ctl *ctl, const struct msg_ASK *ask)
+{
+	struct buf	 out = { 0 };
+	const char	*why = "?";
+	uint32_t	 n;
+	ssize_t		 done;
+
+	buf_add(&out, "\0\0\0\0", 4);
+	if (msg_pack(&out, MSG_ASK, ask, &why) == -1)
+		errx(CTL_EXIT_USAGE, "%s", why);
+	n = (uint32_t)out.n - 4;
+	for (int i = 0; i < 4; i++)
+		out.p[out.off + (size_t)i] = (char)(n >> (24 - 8 * i) & 0xff);
+	while (out.n > 0) {
+		done = send(ctl->fd, buf_span(&out).p, out.n, MSG_NOSIGNAL);
+		if (done > 0)
+			buf_drop(&out, (size_t)done);
+		else if (errno == EPIPE || errno == ECONNRESET)
+			break;		/* refused: the reason is waiting to be read */
+		else if (errno != EAGAIN && errno != EINTR)
+			unreachable(ctl, errno);
+		else if (errno == EAGAIN && wait_for(ctl, ctl->fd, POLLOUT) == 0)
+			timed_out(ctl);
+	}
+	buf_fini(&out);
+}
+
+/* 1 bytes were added, 0 the peer has closed. */
+static int
+read_some(struct ctl *ctl, struct buf *in)
+{
+	ssize_t	 n;
+
+	for (;;) {
+		if (wait_for(ctl, ctl->fd, POLLIN) == 0)
+			timed_out(ctl);
+		n = recv(ctl->fd, buf_room(in, 65536), 65536, 0);
+		if (n > 0) {
+			buf_added(in, (size_t)n);
+			return 1;
+		}
+		if (n == 0 || errno == ECONNRESET)
+			return 0;
+		if (errno != EAGAIN && errno != EINTR)
+			unreachable(ctl, errno);
+	}
+}
+
+static uint32_t
+frame_bytes(struct span in)
+{
+	uint32_t	 n = 0;
+
+	for (int i = 0; i < 4; i++)
+		n = n << 8 | (unsigned char)in.p[i];
+	return n;
+}
+
+/* SAY* and END.  The status of END. */
+static int
+read_answer(struct ctl *ctl)
+{
+	msgpack_zone	*zone = msgpack_zone_new(MSGPACK_ZONE_CHUNK_SIZE);
+	struct buf	 in = { 0 };
+	struct msg_in	 msg = { .why = "" };
+	struct span	 all;
+	uint32_t	 n;
+	int		 status = -1;
+
+	if (zone == NULL)
+		errx(CTL_EXIT_FAILED, "out of memory");
+	while (status == -1) {
+		all = buf_span(&in);
+		n = all.n < 4 ? 0 : frame_bytes(all);
+		if (n > PROTO_CTL_FRAME_MAX)
+			errx(CTL_EXIT_UNREACHABLE, "%s: what answers there is no supervisor",
+			    ctl->path);
+		if (all.n < 4 || all.n - 4 < n) {
+			if (read_some(ctl, &in) == 0)
+				errx(CTL_EXIT_UNREACHABLE,
+				    "the supervisor closed the connection before it"
+				    " had answered");
+			continue;
+		}
+		if (msg_unpack(span_make(all.p + 4, n), zone, &msg) == -1)
+			errx(CTL_EXIT_UNREACHABLE, "%s: an answer that makes no sense: %s",
+			    ctl->path, msg.why);
+		if (msg.type == MSG_SAY)
+			buf_add_span(&ctl->doc, msg.SAY.json);
+		if (msg.type == MSG_END) {
+			status = (int)msg.END.status;
+			span_copy(msg.END.why, ctl->why, sizeof(ctl->why));
+		}
+		buf_drop(&in, 4 + n);
+	}
+	msgpack_zone_free(zone);
+	buf_fini(&in);
+	return status;
+}
+
+/* The socket ends with the supervisor's last step; its pid is the proof. */
+static void
+wait_for_end(struct ctl *ctl)
+{
+	struct buf	 in = { 0 };
+	struct mono	 last;
+
+	while (read_some(ctl, &in) == 1)
+		buf_reset(&in);
+	buf_fini(&in);
+	if (ctl->pidfd == -1)
+		return;
+	last = mono_add_ms(clock_mono(), LAST_MS);
+	if (mono_before(last, ctl->deadline))
+		ctl->deadline = last;
+	if (wait_for(ctl, ctl->pidfd, POLLIN) == 0)
+		timed_out(ctl);
+}
+
+/* ---- printing ---- */
+
+static bool
+wants_color(void)
+{
+	const char	*no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	if (no != NULL && *no != '\0')
+		return false;
+	return isatty(STDOUT_FILENO) && (term == NULL || strcmp(term, "dumb") != 0);
+}
+
+static void
+print_json(struct ctl *ctl, int status)
+{
+	struct span	 doc = buf_span(&ctl->doc);
+	json_t		*o;
+
+	if (doc.n > 0) {
+		fwrite(doc.p, 1, doc.n, stdout);
+	} else {
+		o = json_pack("{s:i, s:s}", "status", status, "why", ctl->why);
+		if (o != NULL)
+			json_dumpf(o, stdout, JSON_COMPACT);
+		json_decref(o);
+	}
+	putchar('\n');
+}
+
+static void
+print_text(struct ctl *ctl, const char *verb, const char *topic)
+{
+	struct span	 doc = buf_span(&ctl->doc);
+	json_t		*o;
+
+	if (doc.n == 0)
+		return;
+	if ((o = json_loadb(doc.p, doc.n, JSON_DECODE_ANY, NULL)) == NULL) {
+		/* A number that jansson does not hold, say: the bytes are still worth showing. */
+		fwrite(doc.p, 1, doc.n, stdout);
+		putchar('\n');
+		return;
+	}
+	output_text(stdout, verb, topic, o, wants_color());
+	json_decref(o);
+}
+
+/* ---- main ---- */
+
+static void
+read_stdin(struct buf *body)
+{
+	size_t	 n;
+
+	do {
+		n = fread(buf_room(body, 65536), 1, 65536, stdin);
+		buf_added(body, n);
+	} while (n > 0 && body->n <= BODY_MAX);
+	if (ferror(stdin))
+		err(CTL_EXIT_FAILED, "stdin");
+}
+
+/*
+ * The words of the request; the body of `call` goes apart from them.
+ *	words	the command and its arguments
+ */
+static void
+make_words(int argc, char **argv, struct buf *words, struct buf *body)
+{
+	bool	 call = strcmp(argv[0], "call") == 0;
+
+	for (int i = 0; i < argc; i++) {
+		if (call && i == 3) {
+			if (strcmp(argv[i], "-") == 0)
+				read_stdin(body);
+			else
+				buf_add_span(body, span_of(argv[i]));
+		} else {
+			msg_list_str(words, span_of(argv[i]));
+		}
+	}
+	if (body->n > BODY_MAX)
+		errx(CTL_EXIT_USAGE, "a body has at most %d bytes", BODY_MAX);
+}
+
+static int
+ask(struct ctl *ctl, int argc, char **argv)
+{
+	struct buf	 words = { 0 }, body = { 0 };
+	int		 status;
+
+	make_words(argc, argv, &words, &body);
+	ctl->deadline = mono_add_ms(clock_mono(), ctl->timeout_ms);
+	dial(ctl);
+	send_ask(ctl, &(struct msg_ASK){ .version = PROTO_VERSION, .wait = ctl->wait,
+	    .words = msg_list_of(&words), .body = buf_span(&body) });
+	buf_fini(&words);
+	buf_fini(&body);
+	status = read_answer(ctl);
+	if (status == 0 && strcmp(argv[0], "stop") == 0 && ctl->wait) {
+		wait_for_end(ctl);
+		strlcpy(ctl->why, "stopped", sizeof(ctl->why));
+	}
+	if (ctl->json)
+		print_json(ctl, status);
+	else
+		print_text(ctl, argv[0], argc > 1 ? argv[1] : "");
+	if (status != 0) {
+		fflush(stdout);
+		warnx("%s", ctl->why);
+	} else if (!ctl->json && ctl->doc.n == 0 && ctl->why[0] != '\0') {
+		puts(ctl->why);
+	}
+	buf_fini(&ctl->doc);
+	close(ctl->fd);
+	if (ctl->pidfd != -1)
+		close(ctl->pidfd);
+	if (fflush(stdout) != 0 || ferror(stdout))
+		err(CTL_EXIT_FAILED, "stdout");
+	return status;
+}
+
+int
+main(int argc, char **argv)
+{
+	enum { OPT_NO_WAIT = 256, OPT_TIMEOUT, OPT_VERSION };
+	static const struct option options[] = {
+		{ "socket", required_argument, NULL, 's' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "no-wait", no_argument, NULL, OPT_NO_WAIT },
+		{ "timeout", required_argument, NULL, OPT_TIMEOUT },
+		{ "version", no_argument, NULL, OPT_VERSION },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	const struct command	*c;
+	const char		*env = getenv("BULKHEAD_SOCKET"), *bad;
+	struct ctl		 ctl = {
+		.path = env == NULL || *env == '\0' ? SOCKET_DEFAULT : env,
+		.wait = true, .timeout_ms = TIMEOUT_MS,
+	};
+	int			 ch;
+
+	while ((ch = getopt_long(argc, argv, "s:jh", options, NULL)) != -1) {
+		switch (ch) {
+		case 's':
+			ctl.path = optarg;
+			break;
+		case 'j':
+			ctl.json = true;
+			break;
+		case OPT_NO_WAIT:
+			ctl.wait = false;
+			break;
+		case OPT_TIMEOUT:
+			ctl.timeout_ms = (uint64_t)strtonum(optarg, 1, 86400, &bad) * 1000;
+			if (bad != NULL)
+				errx(CTL_EXIT_USAGE, "--timeout %s: %s", optarg, bad);
+			break;
+		case OPT_VERSION:
+			puts("bulkheadctl " BULKHEAD_VERSION);
+			return CTL_EXIT_OK;
+		case 'h':
+			print_help(stdout);
+			return CTL_EXIT_OK;
+		default:
+			fputs("see 'bulkheadctl --help'\n", stderr);
+			return CTL_EXIT_USAGE;
+		}
+	}
+	argc -= optind;
+	argv += optind;
+	if (argc == 0) {
+		print_help(stderr);
+		return CTL_EXIT_USAGE;
+	}
+	if (strcmp(argv[0], "help") == 0)
+		return help(argc, argv);
+	if ((c = command_find(argv[0])) == NULL)
+		unknown_command(argv[0]);
+	if ((size_t)argc - 1 < c->min || (size_t)argc - 1 > c->max)
+		usage_of(c);
+	return ask(&ctl, argc, argv);
+}

@@ -1,0 +1,655 @@
+/*
+ * output - see output.h.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "supervisor/ctl/output.h"
+
+#define COLUMNS_MAX	8
+#define LINE_WIDTH	80
+
+#define BOLD	"\033[1m"
+#define RED	"\033[31m"
+#define GREEN	"\033[32m"
+#define YELLOW	"\033[33m"
+#define PLAIN	"\033[0m"
+
+/* ---- reading the document ---- */
+
+static const char *
+get_str(const json_t *o, const char *key)
+{
+	const char	*s = json_string_value(json_object_get(o, key));
+
+	return s == NULL || *s == '\0' ? "-" : s;
+}
+
+static uint64_t
+get_u64(const json_t *o, const char *key)
+{
+	const json_t	*v = json_object_get(o, key);
+
+	if (json_is_string(v))
+		return strtoull(json_string_value(v), NULL, 10);
+	return (uint64_t)json_integer_value(v);
+}
+
+static bool
+get_bool(const json_t *o, const char *key)
+{
+	return json_is_true(json_object_get(o, key));
+}
+
+/*
+ * What workers and Discord wrote must not talk to the terminal: control bytes, C1 in UTF-8 too,
+ * become '?'. Newlines and tabs pass when keep says so.
+ */
+static void
+clean(char *s, const char *keep)
+{
+	for (; *s != '\0'; s++) {
+		unsigned char	 c = (unsigned char)*s, next = (unsigned char)s[1];
+
+		if ((c < ' ' || c == 0x7f) && strchr(keep, c) == NULL)
+			*s = '?';
+		else if (c == 0xc2 && next >= 0x80 && next <= 0x9f) {
+			s[0] = ' ';
+			s[1] = '?';
+		}
+	}
+}
+
+static void
+print_clean(FILE *f, const char *s, const char *keep)
+{
+	char	*copy = strdup(s == NULL ? "-" : s);
+
+	if (copy == NULL)
+		abort();
+	clean(copy, keep);
+	fputs(copy, f);
+	free(copy);
+}
+
+/* ---- tables: every column as wide as its widest cell ---- */
+
+struct cell {
+	char	 text[160];
+};
+
+struct table {
+	const char	*const *heads;	/* a leading > aligns to the right */
+	size_t		 columns;
+	struct cell	*cells;
+	size_t		 rows;
+};
+
+static void
+table_init(struct table *t, const char *const *heads, size_t columns)
+{
+	*t = (struct table){ .heads = heads, .columns = columns };
+}
+
+static char *
+cell(struct table *t, size_t column)
+{
+	return t->cells[(t->rows - 1) * t->columns + column].text;
+}
+
+static void
+row(struct table *t)
+{
+	size_t		 n = (t->rows + 1) * t->columns;
+	struct cell	*cells = realloc(t->cells, n * sizeof(*cells));
+
+	if (cells == NULL)
+		abort();
+	t->cells = cells;
+	memset(cells + t->rows * t->columns, 0, t->columns * sizeof(*cells));
+	t->rows++;
+}
+
+static void __attribute__((format(printf, 3, 4)))
+put(struct table *t, size_t column, const char *fmt, ...)
+{
+	va_list	 ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(cell(t, column), sizeof(struct cell), fmt, ap);
+	va_end(ap);
+	clean(cell(t, column), "");
+}
+
+static void
+put_ms(struct table *t, size_t column, uint64_t ms)
+{
+	char	 text[32];
+
+	put(t, column, "%s", clock_human_ms(ms, text, sizeof(text)));
+}
+
+/* Characters, not bytes: names may be UTF-8. */
+static size_t
+width_of(const char *s)
+{
+	size_t	 n = 0;
+
+	for (; *s != '\0'; s++)
+		n += ((unsigned char)*s & 0xc0) != 0x80;
+	return n;
+}
+
+/* At most width characters of s, cut with a dot, never inside one. */
+static void
+print_cut(FILE *f, const char *s, size_t width)
+{
+	size_t	 n = 0, i = 0;
+
+	if (width_of(s) <= width) {
+		fputs(s, f);
+		return;
+	}
+	while (s[i] != '\0' && n + 1 < width) {
+		do
+			i++;
+		while (((unsigned char)s[i] & 0xc0) == 0x80);
+		n++;
+	}
+	fprintf(f, "%.*s…", (int)i, s);
+}
+
+/* The last column takes what is left of the line. */
+static void
+table_print(FILE *f, struct table *t, bool color)
+{
+	size_t	 widths[COLUMNS_MAX] = { 0 }, used = 0, w;
+
+	for (size_t c = 0; c < t->columns; c++) {
+		widths[c] = strlen(t->heads[c]) - (t->heads[c][0] == '>');
+		for (size_t r = 0; r < t->rows; r++)
+			if ((w = width_of(t->cells[r * t->columns + c].text)) > widths[c])
+				widths[c] = w;
+		if (c + 1 < t->columns)
+			used += widths[c] + 2;
+	}
+	if (used + 20 < LINE_WIDTH && widths[t->columns - 1] > LINE_WIDTH - used)
+		widths[t->columns - 1] = LINE_WIDTH - used;
+	for (size_t r = 0; r <= t->rows; r++) {
+		if (r == 0 && color)
+			fputs(BOLD, f);
+		for (size_t c = 0; c < t->columns; c++) {
+			bool		 right = t->heads[c][0] == '>', last = c + 1 == t->columns;
+			const char	*s = r == 0 ? t->heads[c] + right :
+			    t->cells[(r - 1) * t->columns + c].text;
+			size_t		 wide = width_of(s);
+			size_t		 pad = widths[c] > wide ? widths[c] - wide : 0;
+
+			if (right)
+				fprintf(f, "%*s", (int)pad, "");
+			print_cut(f, s, widths[c]);
+			if (!last)
+				fprintf(f, "%*s", (int)(right ? 2 : pad + 2), "");
+		}
+		fputs(r == 0 && color ? PLAIN "\n" : "\n", f);
+	}
+	free(t->cells);
+	t->cells = NULL;
+}
+
+static void
+print_bytes(FILE *f, uint64_t n)
+{
+	if (n >= 10u << 20)
+		fprintf(f, "%" PRIu64 " MiB", n >> 20);
+	else if (n >= 10u << 10)
+		fprintf(f, "%" PRIu64 " KiB", n >> 10);
+	else
+		fprintf(f, "%" PRIu64 " B", n);
+}
+
+/* ---- status ---- */
+
+static void
+print_health(FILE *f, const json_t *doc, bool color)
+{
+	const char	*health = get_str(doc, "health"), *tint = RED;
+	char		 text[32];
+
+	if (strcmp(health, "ok") == 0)
+		tint = GREEN;
+	else if (strcmp(health, "degraded") == 0)
+		tint = YELLOW;
+	fprintf(f, "%-9s%s%s%s%s   %s for %s   bulkhead %s   pid %" PRIu64 "\n", "health",
+	    color ? BOLD : "", color ? tint : "", health, color ? PLAIN : "", get_str(doc, "phase"),
+	    clock_human_ms(get_u64(doc, "uptime_ms"), text, sizeof(text)), get_str(doc, "version"),
+	    get_u64(doc, "pid"));
+}
+
+static void
+print_gateway(FILE *f, const json_t *doc)
+{
+	const json_t	*g = json_object_get(doc, "gateway");
+	char		 text[32];
+
+	fprintf(f, "%-9s", "gateway");
+	if (!json_is_object(g)) {
+		fputs("none (--no-gateway)\n", f);
+		return;
+	}
+	fprintf(f, "%s for %s", get_str(g, "state"),
+	    clock_human_ms(get_u64(g, "state_ms"), text, sizeof(text)));
+	if (get_u64(g, "latency_us") != 0)
+		fprintf(f, "   latency %.1f ms", (double)get_u64(g, "latency_us") / 1000);
+	fprintf(f, "   seq %" PRIu64 "   connects %" PRIu64 "   resumes %" PRIu64 "\n",
+	    get_u64(g, "seq"), get_u64(g, "connects"), get_u64(g, "resumes"));
+	if (!get_bool(g, "live") && get_u64(g, "retry_in_ms") != 0)
+		fprintf(f, "%-9snext attempt in %s\n", "",
+		    clock_human_ms(get_u64(g, "retry_in_ms"), text, sizeof(text)));
+	if (!get_bool(g, "live") && strcmp(get_str(g, "last_close"), "-") != 0)
+		fprintf(f, "%-9slast close: %s\n", "", get_str(g, "last_close"));
+}
+
+static void
+print_journal(FILE *f, const json_t *doc)
+{
+	const json_t	*j = json_object_get(doc, "journal"),
+	    *d = json_object_get(doc, "deliveries");
+
+	fprintf(f, "%-9s", "journal");
+	print_bytes(f, get_u64(j, "live_bytes"));
+	fputs(" of ", f);
+	print_bytes(f, get_u64(j, "bytes"));
+	fprintf(f, "   waiting %" PRIu64 "   given %" PRIu64 "   aside %" PRIu64
+	    "   finished %" PRIu64 "\n",
+	    get_u64(d, "waiting"), get_u64(d, "given"), get_u64(d, "aside"),
+	    get_u64(d, "finished"));
+	fprintf(f, "%-9s%" PRIu64 " open\n", "calls", get_u64(doc, "calls_open"));
+}
+
+static void
+print_pools(FILE *f, const json_t *pools, bool color)
+{
+	static const char *const heads[] = {
+		"POOL", "ROLE", ">READY", ">WAITING", ">GIVEN", ">OLDEST"
+	};
+	struct table	 t;
+	const json_t	*p;
+	size_t		 i;
+
+	table_init(&t, heads, sizeof(heads) / sizeof(*heads));
+	json_array_foreach(pools, i, p) {
+		row(&t);
+		put(&t, 0, "%s", get_str(p, "name"));
+		put(&t, 1, "%s", get_str(p, "role"));
+		put(&t, 2, "%" PRIu64 "/%" PRIu64, get_u64(p, "ready"), get_u64(p, "workers"));
+		put(&t, 3, "%" PRIu64, get_u64(p, "waiting"));
+		put(&t, 4, "%" PRIu64, get_u64(p, "given"));
+		if (get_u64(p, "oldest_ms") == 0)
+			put(&t, 5, "-");
+		else
+			put_ms(&t, 5, get_u64(p, "oldest_ms"));
+	}
+	table_print(f, &t, color);
+}
+
+static void
+print_workers(FILE *f, const json_t *workers, bool color)
+{
+	static const char *const heads[] = {
+		"WORKER", ">GEN", "STATE", ">OPEN", ">RESTARTS", ">UP", ">RSS", "LAST DEATH"
+	};
+	struct table	 t;
+	const json_t	*w, *last;
+	char		 text[32];
+	size_t		 i;
+
+	table_init(&t, heads, sizeof(heads) / sizeof(*heads));
+	json_array_foreach(workers, i, w) {
+		last = json_object_get(w, "last");
+		row(&t);
+		put(&t, 0, "%s", get_str(w, "name"));
+		put(&t, 1, "%" PRIu64, get_u64(w, "generation"));
+		if (get_u64(w, "retry_in_ms") != 0)
+			put(&t, 2, "%s %s", get_str(w, "state"),
+			    clock_human_ms(get_u64(w, "retry_in_ms"), text, sizeof(text)));
+		else
+			put(&t, 2, "%s%s", get_str(w, "state"), get_bool(w, "active") ? " *" : "");
+		put(&t, 3, "%" PRIu64, get_u64(w, "open"));
+		put(&t, 4, "%" PRIu64, get_u64(w, "restarts"));
+		if (get_u64(w, "pid") == 0) {
+			put(&t, 5, "-");
+			put(&t, 6, "-");
+		} else {
+			put_ms(&t, 5, get_u64(w, "uptime_ms"));
+			put(&t, 6, "%" PRIu64 "M", (get_u64(w, "rss_kib") + 512) / 1024);
+		}
+		if (json_is_object(last))
+			put(&t, 7, "%s ago: %s",
+			    clock_human_ms(get_u64(last, "ago_ms"), text, sizeof(text)),
+			    get_str(last, "text"));
+		else
+			put(&t, 7, "-");
+	}
+	table_print(f, &t, color);
+}
+
+static void
+print_status(FILE *f, const json_t *doc, bool color)
+{
+	const json_t	*whys = json_object_get(doc, "why"), *why;
+	size_t		 i;
+
+	print_health(f, doc, color);
+	print_gateway(f, doc);
+	print_journal(f, doc);
+	fputc('\n', f);
+	print_pools(f, json_object_get(doc, "pools"), color);
+	fputc('\n', f);
+	print_workers(f, json_object_get(doc, "workers"), color);
+	if (json_array_size(whys) > 0)
+		fputc('\n', f);
+	json_array_foreach(whys, i, why) {
+		fprintf(f, "%s! ", color ? YELLOW : "");
+		print_clean(f, json_string_value(why), "");
+		fprintf(f, "%s\n", color ? PLAIN : "");
+	}
+}
+
+/* ---- show ---- */
+
+static void
+print_obituary(FILE *f, const json_t *ob)
+{
+	const json_t	*line;
+	char		 text[32];
+	size_t		 i;
+
+	fprintf(f, "\n%s  %s  pid %" PRIu64 "\n", get_str(ob, "at"), get_str(ob, "tag"),
+	    get_u64(ob, "pid"));
+	fprintf(f, "  %s: ", get_str(ob, "cause"));
+	print_clean(f, get_str(ob, "text"), "");
+	fputc('\n', f);
+	fprintf(f, "  lived %s, %s, held %" PRIu64 " deliveries",
+	    clock_human_ms(get_u64(ob, "age_ms"), text, sizeof(text)),
+	    get_bool(ob, "was_ready") ? "was ready" : "was never ready", get_u64(ob, "open"));
+	if (json_is_string(json_object_get(ob, "running")))
+		fprintf(f, ", ran %s", get_str(ob, "running"));
+	fprintf(f, ", used %" PRIu64 " KiB and %s of CPU\n", get_u64(ob, "max_rss_kib"),
+	    clock_human_ms(get_u64(ob, "cpu_ms"), text, sizeof(text)));
+	json_array_foreach(json_object_get(ob, "lines"), i, line) {
+		fputs("  | ", f);
+		print_clean(f, json_string_value(line), "\t");
+		fputc('\n', f);
+	}
+}
+
+static void
+print_worker(FILE *f, const json_t *w)
+{
+	const json_t	*obs = json_object_get(w, "obituaries"), *ob;
+	char		 text[32];
+	size_t		 i;
+
+	fprintf(f, "%s  %s for %s%s\n", get_str(w, "tag"), get_str(w, "state"),
+	    clock_human_ms(get_u64(w, "state_ms"), text, sizeof(text)),
+	    get_bool(w, "active") ? ", active" : "");
+	fprintf(f, "%-12s%s (role %s)\n", "pool", get_str(w, "pool"), get_str(w, "role"));
+	fprintf(f, "%-12s%" PRIu64 "\n", "restarts", get_u64(w, "restarts"));
+	if (get_u64(w, "pid") != 0) {
+		fprintf(f, "%-12s%" PRIu64 "\n", "pid", get_u64(w, "pid"));
+		fprintf(f, "%-12s%s\n", "up",
+		    clock_human_ms(get_u64(w, "uptime_ms"), text, sizeof(text)));
+		fprintf(f, "%-12s%" PRIu64 " of %" PRIu64 ", %" PRIu64 " scopes\n", "open",
+		    get_u64(w, "open"), get_u64(w, "credit"), get_u64(w, "scopes"));
+		fprintf(f, "%-12s%" PRIu64 " KiB\n", "memory", get_u64(w, "rss_kib"));
+	}
+	if (get_u64(w, "retry_in_ms") != 0)
+		fprintf(f, "%-12s%s\n", "retry in",
+		    clock_human_ms(get_u64(w, "retry_in_ms"), text, sizeof(text)));
+	if (json_array_size(obs) == 0)
+		fputs("no deaths\n", f);
+	json_array_foreach(obs, i, ob)
+		print_obituary(f, ob);
+}
+
+static void
+print_deliveries(FILE *f, const json_t *doc, bool color)
+{
+	static const char *const heads[] = {
+		"STATE", "DELIVERY", "POOL", "EVENT", ">TRY", ">AGE", "WORKER", "WHY"
+	};
+	static const char *const lists[] = { "given", "waiting", "aside" };
+	const json_t	*d, *counts = json_object_get(doc, "deliveries");
+	struct table	 t;
+	size_t		 i;
+
+	table_init(&t, heads, sizeof(heads) / sizeof(*heads));
+	for (size_t l = 0; l < sizeof(lists) / sizeof(*lists); l++)
+		json_array_foreach(json_object_get(doc, lists[l]), i, d) {
+			row(&t);
+			put(&t, 0, "%s",
+			    json_object_get(d, "aside") == NULL ? lists[l] : get_str(d, "aside"));
+			put(&t, 1, "%s", get_str(d, "delivery"));
+			put(&t, 2, "%s", get_str(d, "pool"));
+			put(&t, 3, "%s", get_str(d, "event"));
+			put(&t, 4, "%" PRIu64, get_u64(d, "attempt"));
+			put_ms(&t, 5, get_u64(d, "age_ms"));
+			put(&t, 6, "%s", get_str(d, "worker"));
+			put(&t, 7, "%s", get_str(d, "report"));
+		}
+	if (t.rows > 0) {
+		table_print(f, &t, color);
+		fputc('\n', f);
+	}
+	fprintf(f, "waiting %" PRIu64 "   given %" PRIu64 "   aside %" PRIu64
+	    "   finished %" PRIu64 "%s\n",
+	    get_u64(counts, "waiting"), get_u64(counts, "given"), get_u64(counts, "aside"),
+	    get_u64(counts, "finished"), get_bool(doc, "cut") ? "   (the list is cut)" : "");
+}
+
+/* The typed HTTP sessions of the workers. */
+static void
+print_http_sessions(FILE *f, const json_t *sessions, bool color)
+{
+	static const char *const heads[] = { "WORKER", "SESSION", "STATE", "WHY" };
+	struct table	 t;
+	const json_t	*s;
+	size_t		 i;
+
+	table_init(&t, heads, sizeof(heads) / sizeof(*heads));
+	json_array_foreach(sessions, i, s) {
+		row(&t);
+		put(&t, 0, "%s%s", get_str(s, "worker"), get_bool(s, "active") ? " *" : "");
+		put(&t, 1, "%s", get_str(s, "session"));
+		put(&t, 2, "%s", get_str(s, "state"));
+		put(&t, 3, "%s", get_str(s, "why"));
+	}
+	table_print(f, &t, color);
+}
+
+static void
+print_sessions(FILE *f, const json_t *doc, bool color)
+{
+	const json_t	*g = json_object_get(doc, "gateway"),
+	    *id = json_object_get(doc, "identity");
+	char		 text[32];
+
+	print_gateway(f, doc);
+	if (json_is_object(g)) {
+		fprintf(f, "%-9ssession %s\n", "", get_str(g, "session_id"));
+		fprintf(f, "%-9sidentifies %" PRIu64, "", get_u64(g, "identifies"));
+		if (json_is_integer(json_object_get(g, "identifies_left")))
+			fprintf(f, " (%" PRIu64 " left today)", get_u64(g, "identifies_left"));
+		fprintf(f, "   zombies %" PRIu64 "   beats %" PRIu64 "   jitter at most %.1f ms\n",
+		    get_u64(g, "zombies"), get_u64(g, "beats"),
+		    (double)get_u64(g, "beat_jitter_max_us") / 1000);
+		if (json_is_integer(json_object_get(g, "dispatch_age_ms")))
+			fprintf(f, "%-9slast dispatch %s ago\n", "",
+			    clock_human_ms(get_u64(g, "dispatch_age_ms"), text, sizeof(text)));
+	}
+	if (json_is_object(id))
+		fprintf(f, "%-9suser %s   application %s   shard %" PRIu64 " of %" PRIu64 "\n",
+		    "bot", get_str(id, "user"), get_str(id, "application"), get_u64(id, "shard"),
+		    get_u64(id, "shards"));
+	fputc('\n', f);
+	print_http_sessions(f, json_object_get(doc, "sessions"), color);
+}
+
+static void
+print_counters(FILE *f, const json_t *doc, bool color)
+{
+	static const char *const heads[] = { "COUNTER", ">VALUE", "UNIT", "MEANING" };
+	struct table	 t;
+	const json_t	*c;
+	size_t		 i;
+
+	table_init(&t, heads, sizeof(heads) / sizeof(*heads));
+	json_array_foreach(json_object_get(doc, "counters"), i, c) {
+		row(&t);
+		put(&t, 0, "%s", get_str(c, "name"));
+		put(&t, 1, "%" PRIu64, get_u64(c, "value"));
+		put(&t, 2, "%s", get_str(c, "unit"));
+		put(&t, 3, "%s", get_str(c, "help"));
+	}
+	table_print(f, &t, color);
+}
+
+/* ---- everything else: key and value, one per line; below that as JSON ---- */
+
+static void
+print_value(FILE *f, const json_t *v)
+{
+	if (json_is_string(v))
+		print_clean(f, json_string_value(v), "");
+	else
+		json_dumpf(v, f, JSON_ENCODE_ANY | JSON_COMPACT);
+}
+
+static void
+print_pairs(FILE *f, const json_t *o, unsigned depth)
+{
+	const json_t	*v, *item;
+	const char	*key;
+	size_t		 i;
+
+	json_object_foreach((json_t *)(uintptr_t)o, key, v) {
+		if (json_is_object(v)) {
+			fprintf(f, "%*s%s\n", (int)depth * 2, "", key);
+			print_pairs(f, v, depth + 1);
+		} else if (json_is_array(v) && json_is_object(json_array_get(v, 0))) {
+			json_array_foreach(v, i, item) {
+				fprintf(f, "%*s%s %zu\n", (int)depth * 2, "", key, i + 1);
+				print_pairs(f, item, depth + 1);
+			}
+		} else {
+			fprintf(f, "%*s%-*s ", (int)depth * 2, "", 24 - (int)depth * 2, key);
+			print_value(f, v);
+			fputc('\n', f);
+		}
+	}
+}
+
+/* ---- explain: the stamps in the order of time ---- */
+
+/* The clock time of an ISO stamp; the day stands once above. */
+static const char *
+time_of(const char *iso)
+{
+	const char	*t = strchr(iso, 'T');
+
+	return t == NULL ? iso : t + 1;
+}
+
+static void
+print_effect(FILE *f, const json_t *e)
+{
+	fprintf(f, "  %-14s%" PRIu64 ". ", time_of(get_str(e, "asked")), get_u64(e, "ordinal"));
+	print_clean(f, get_str(e, "route"), "");
+	if (get_bool(e, "done"))
+		fprintf(f, " -> status %" PRIu64 "%s%s\n", get_u64(e, "status"),
+		    get_u64(e, "id") == 0 ? "" : ", id ",
+		    get_u64(e, "id") == 0 ? "" : get_str(e, "id"));
+	else
+		fputs(" -> no answer recorded\n", f);
+}
+
+static void
+print_explain(FILE *f, const json_t *doc)
+{
+	const json_t	*d, *e;
+	size_t		 i, j;
+
+	json_array_foreach(json_object_get(doc, "deliveries"), i, d) {
+		fprintf(f, "%s%s %s for pool %s: %s\n", i == 0 ? "" : "\n", get_str(d, "event"),
+		    get_str(d, "object"), get_str(d, "pool"), get_str(d, "state"));
+		fprintf(f, "  delivery %s   key %s   shard %" PRIu64 "   seq %" PRIu64 "%s\n",
+		    get_str(d, "delivery"), get_str(d, "key"), get_u64(d, "shard"),
+		    get_u64(d, "seq"),
+		    get_bool(d, "replayed") ? "   replayed" : "");
+		fprintf(f, "  on %.10s, UTC\n", get_str(d, "received"));
+		fprintf(f, "  %-14sreceived, in the journal\n", time_of(get_str(d, "received")));
+		if (json_is_string(json_object_get(d, "given")))
+			fprintf(f, "  %-14sgiven to %s, attempt %" PRIu64 "\n",
+			    time_of(get_str(d, "given")),
+			    get_str(d, "worker"), get_u64(d, "attempts"));
+		json_array_foreach(json_object_get(d, "effects"), j, e)
+			print_effect(f, e);
+		if (json_is_string(json_object_get(d, "finished")))
+			fprintf(f, "  %-14s%s\n", time_of(get_str(d, "finished")),
+			    get_str(d, "state"));
+		if (get_u64(d, "charges") > 0)
+			fprintf(f, "  charged with %" PRIu64 " deaths\n", get_u64(d, "charges"));
+		if (json_is_string(json_object_get(d, "report"))) {
+			fprintf(f, "  set aside (%s): ", get_str(d, "reason"));
+			print_clean(f, get_str(d, "report"), "\n");
+			fputc('\n', f);
+		}
+	}
+}
+
+static void
+print_call(FILE *f, const json_t *doc)
+{
+	const json_t	*body = json_object_get(doc, "body");
+
+	if (json_is_string(body) && json_string_length(body) == 0) {
+		if (get_u64(doc, "status") != 0)
+			fprintf(f, "status %" PRIu64 "\n", get_u64(doc, "status"));
+	} else if (json_is_string(body)) {
+		print_clean(f, json_string_value(body), "\n\t");
+		fputc('\n', f);
+	} else {
+		json_dumpf(body, f, JSON_ENCODE_ANY | JSON_INDENT(2));
+		fputc('\n', f);
+	}
+}
+
+void
+output_text(FILE *f, const char *verb, const char *topic, const json_t *doc, bool color)
+{
+	if (strcmp(verb, "status") == 0)
+		print_status(f, doc, color);
+	else if (strcmp(verb, "call") == 0)
+		print_call(f, doc);
+	else if (strcmp(verb, "explain") == 0)
+		print_explain(f, doc);
+	else if (strcmp(topic, "workers") == 0)
+		print_workers(f, json_object_get(doc, "workers"), color);
+	else if (strcmp(topic, "worker") == 0)
+		print_worker(f, doc);
+	else if (strcmp(topic, "deliveries") == 0)
+		print_deliveries(f, doc, color);
+	else if (strcmp(topic, "sessions") == 0)
+		print_sessions(f, doc, color);
+	else if (strcmp(topic, "counters") == 0)
+		print_counters(f, doc, color);
+	else if (json_is_object(doc))
+		print_pairs(f, doc, 0);
+	else {
+		json_dumpf(doc, f, JSON_ENCODE_ANY | JSON_INDENT(2));
+		fputc('\n', f);
+	}
+}

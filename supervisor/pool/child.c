@@ -1,0 +1,1024 @@
+#include <sys/mman.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/chan.h"
+#include "common/count.h"
+#include "common/fault.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "proto/contract.h"
+#include "supervisor/pool/child.h"
+#include "supervisor/pool/proc.h"
+
+#define BOARD_BYTES		4096
+#define STDERR_TURN_BYTES	8192	/* read from stderr in one loop turn */
+#define STDERR_LAST_BYTES	(128u * 1024)	/* read after death: more than a pipe holds */
+#define LINE_BYTES		480	/* a longer line is logged in pieces */
+#define LINES_PER_SECOND	200	/* of one child, stderr and LOG together */
+#define LINK_GRACE_MS		1000	/* from the end of the link to that of the process */
+#define OUT_MAX_BYTES		(2u * PROTO_FRAME_MAX)
+#define LOOK_PROC_MS		500	/* without a tick; a process that ticks is not stopped */
+#define SESSIONS_MAX		4
+#define ABANDON_MS		200
+#define ENV_MAX			8
+
+/*
+ * Between fork and exec the child cannot tell what went wrong but through what it inherited: it
+ * leaves this in the scoreboard, behind struct board, and exits.
+ */
+struct last_step {
+	uint32_t	 step;		/* of enum step; 0: it came as far as the program */
+	uint32_t	 err;
+};
+#define LAST_STEP_OFFSET	2048
+
+enum step { STEP_DONE, STEP_FD, STEP_SANDBOX, STEP_EXEC };
+
+_Static_assert(sizeof(struct board) <= LAST_STEP_OFFSET, "struct board grew into the last step");
+
+struct child {
+	struct loop		*loop;
+	struct child_ops	 ops;
+	void			*arg, *peer;
+	char			 tag[64], pool[40];
+	char			*program;
+	uint32_t		 slot;
+	uint64_t		 generation;
+	bool			 rest;
+	uint64_t		 hang_ms, stopped_ms, start_deadline_ms;
+
+	pid_t			 pid;
+	int			 pidfd, err_fd;		/* -1: closed */
+	struct watch		*pid_watch, *err_watch;
+	struct chan		*chan;
+	msgpack_zone		 zone;
+	const char		*board;			/* BOARD_BYTES, mapped for reading */
+	struct timer		*timer;			/* LINK_GRACE_MS */
+
+	struct mono		 born, up_at, down_at;
+	bool			 up, asked, link_gone, reaped, buried, deaf;
+	enum death		 blame;
+	bool			 blamed;
+	char			 blame_text[192];
+
+	/* what was seen of its progress */
+	uint64_t		 tick, beats, seen_beats;
+	uint64_t		 quiet_ms;		/* no progress for so long */
+	uint64_t		 awake_ms;		/* quiet_ms when last seen not stopped */
+	bool			 pinged;
+
+	/* what it said */
+	char			 line[LINE_BYTES];
+	size_t			 line_n;
+	char			 lines[OBITUARY_LINES][160];	/* ring */
+	size_t			 lines_n;			/* ever */
+	struct mono		 second;
+	unsigned		 said;
+	uint64_t		 unsaid;
+	struct session_view	 sessions[SESSIONS_MAX];
+	size_t			 sessions_n;
+
+	int			 status;
+	struct rusage		 usage;
+};
+
+static void	 bury(struct child *);
+
+/* ---- between fork and exec: system calls only ---- */
+
+struct exec_plan {
+	const char	*program;
+	char *const	*argv, *const *envp;
+	int		 link, board, err;
+	pid_t		 parent;
+	bool		 rest, refuse;
+};
+
+static _Noreturn void
+exec_failed(const struct exec_plan *x, enum step step, int err)
+{
+	struct last_step	 last = { step, (uint32_t)err };
+
+	if (pwrite(x->board, &last, sizeof(last), LAST_STEP_OFFSET) == -1)
+		_exit(126);
+	_exit(127);
+}
+
+static _Noreturn void
+exec_child(struct exec_plan *x)
+{
+	struct sigaction	 dfl = { .sa_handler = SIG_DFL };
+	struct rlimit		 none = { 0, 0 };
+	sigset_t		 empty;
+	int			 null, link, board, err;
+
+	/* A terminal's Ctrl-C is for the supervisor alone, which then drains. */
+	(void)setpgid(0, 0);
+	for (int s = 1; s < NSIG; s++)
+		(void)sigaction(s, &dfl, NULL);
+
+	/* Out of the way of the numbers that they will have, whatever they are now. */
+	if ((board = fcntl(x->board, F_DUPFD, 10)) == -1)
+		exec_failed(x, STEP_FD, errno);
+	x->board = board;
+	if ((link = fcntl(x->link, F_DUPFD, 10)) == -1 ||
+	    (err = fcntl(x->err, F_DUPFD, 10)) == -1 ||
+	    (null = open("/dev/null", O_RDONLY)) == -1 || dup2(null, STDIN_FILENO) == -1 ||
+	    dup2(err, STDOUT_FILENO) == -1 || dup2(err, STDERR_FILENO) == -1 ||
+	    dup2(link, CONTRACT_FD) == -1 || dup2(board, CONTRACT_BOARD_FD) == -1)
+		exec_failed(x, STEP_FD, errno);
+	x->board = CONTRACT_BOARD_FD;
+	if (close_range(CONTRACT_BOARD_FD + 1, ~0u, 0) == -1)
+		exec_failed(x, STEP_FD, errno);
+
+	(void)umask(077);
+	if (setrlimit(RLIMIT_CORE, &none) == -1 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
+	    (!x->rest && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == -1))
+		exec_failed(x, STEP_SANDBOX, errno);
+	/* If the supervisor died before the line above, nobody would ever send that signal. */
+	if (getppid() != x->parent)
+		_exit(CONTRACT_EXIT_OK);
+	sigemptyset(&empty);
+	(void)sigprocmask(SIG_SETMASK, &empty, NULL);
+	if (x->refuse)
+		exec_failed(x, STEP_EXEC, ENOENT);
+	execve(x->program, x->argv, x->envp);
+	exec_failed(x, STEP_EXEC, errno);
+}
+
+/* ---- what it says ---- */
+
+static void
+report_unsaid(struct child *c)
+{
+	if (c->unsaid > 0)
+		log_warnx("%s says too much: lines not logged n=%llu", c->tag,
+		    (unsigned long long)c->unsaid);
+	c->unsaid = 0;
+}
+
+static bool
+may_say(struct child *c)
+{
+	struct mono	 now = loop_now(c->loop);
+
+	if (mono_is_never(c->second) || mono_ms_between(c->second, now) >= 1000) {
+		report_unsaid(c);
+		c->second = now;
+		c->said = 0;
+	}
+	if (c->said < LINES_PER_SECOND) {
+		c->said++;
+		return true;
+	}
+	c->unsaid++;
+	return false;
+}
+
+static void
+stderr_line(struct child *c, struct span text)
+{
+	if (text.n > 0 && text.p[text.n - 1] == '\r')
+		text.n--;
+	if (text.n == 0)
+		return;
+	span_copy(text, c->lines[c->lines_n % OBITUARY_LINES], sizeof(c->lines[0]));
+	c->lines_n++;
+	if (may_say(c))
+		log_line(LOG_NOTICE, c->tag, text);
+}
+
+static void
+stderr_bytes(struct child *c, const char *p, size_t n)
+{
+	while (n > 0) {
+		const char	*nl = memchr(p, '\n', n);
+		size_t		 take = nl == NULL ? n : (size_t)(nl - p);
+		bool		 whole = nl != NULL;
+
+		if (take > sizeof(c->line) - c->line_n) {
+			take = sizeof(c->line) - c->line_n;
+			whole = false;
+		}
+		memcpy(c->line + c->line_n, p, take);
+		c->line_n += take;
+		if (whole || c->line_n == sizeof(c->line)) {
+			stderr_line(c, span_make(c->line, c->line_n));
+			c->line_n = 0;
+		}
+		p += take + (whole ? 1 : 0);
+		n -= take + (whole ? 1 : 0);
+	}
+}
+
+static void
+stderr_close(struct child *c)
+{
+	watch_free(&c->err_watch);
+	if (c->err_fd != -1)
+		close(c->err_fd);
+	c->err_fd = -1;
+}
+
+/* At most max bytes.  False: there is no more, now or ever. */
+static bool
+stderr_read(struct child *c, size_t max)
+{
+	char	 bytes[STDERR_TURN_BYTES];
+
+	while (c->err_fd != -1 && max > 0) {
+		ssize_t	 n = read(c->err_fd, bytes, max < sizeof(bytes) ? max : sizeof(bytes));
+
+		if (n > 0) {
+			stderr_bytes(c, bytes, (size_t)n);
+			max -= (size_t)n;
+			continue;
+		}
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == 0 || errno != EAGAIN)
+			stderr_close(c);
+		return false;
+	}
+	return c->err_fd != -1;
+}
+
+static void
+stderr_readable(int fd, int what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)stderr_read(arg, STDERR_TURN_BYTES);
+}
+
+/* ---- the link ---- */
+
+static void
+broke(struct child *c, const char *why)
+{
+	if (c->deaf)
+		return;
+	c->deaf = true;		/* what follows a protocol error means nothing */
+	child_blame(c, DEATH_PROTOCOL, why);
+	if (!c->reaped) {
+		log_warnx("%s broke the protocol: %s", c->tag, why);
+		c->ops.on_broke(c->arg, c);
+	}
+}
+
+static void
+take_log(struct child *c, const struct msg_LOG *m)
+{
+	if (may_say(c))
+		log_line((int)m->level, c->tag, m->line);
+}
+
+static int
+take_count(const struct msg_COUNT *m, const char **why_r)
+{
+	struct msg_list_iter	 it = { m->deltas.raw, 0 };
+	struct span		 name;
+	uint64_t		 n;
+
+	while (msg_list_more(&it)) {
+		if (!msg_list_next_str(&it, &name) || !msg_list_next_u64(&it, &n)) {
+			*why_r = "COUNT with a column of the wrong kind";
+			return -1;
+		}
+		/* A counter that this build does not know is a newer worker's: no harm. */
+		(void)count_add_named(name, n);
+	}
+	return 0;
+}
+
+static void
+take_session(struct child *c, const struct msg_SESSION *m)
+{
+	struct session_view	*s = NULL;
+
+	for (size_t i = 0; i < c->sessions_n && s == NULL; i++) {
+		if (span_is(m->tag, c->sessions[i].tag))
+			s = &c->sessions[i];
+	}
+	if (s == NULL && c->sessions_n < SESSIONS_MAX)
+		s = &c->sessions[c->sessions_n++];
+	if (s == NULL) {
+		memmove(&c->sessions[0], &c->sessions[1],
+		    sizeof(c->sessions[0]) * (SESSIONS_MAX - 1));
+		s = &c->sessions[SESSIONS_MAX - 1];
+	}
+	span_copy(m->tag, s->tag, sizeof(s->tag));
+	span_copy(m->why, s->why, sizeof(s->why));
+	s->state = (unsigned)m->state;
+	s->wall_ms = clock_wall_ms();
+}
+
+static int
+take(struct child *c, const struct msg_in *in, const char **why_r)
+{
+	static char		 why[128];
+	const struct msg_def	*def = msg_def(in->type);
+
+	*why_r = why;
+	if (def->sender != MSG_FROM_WORKER && def->sender != MSG_FROM_EITHER) {
+		snprintf(why, sizeof(why), "%s is not for a worker to send", def->name);
+		return -1;
+	}
+	switch (in->type) {
+	case MSG_LOG:
+		take_log(c, &in->LOG);
+		return 0;
+	case MSG_COUNT:
+		return take_count(&in->COUNT, why_r);
+	case MSG_SESSION:
+		take_session(c, &in->SESSION);
+		return 0;
+	case MSG_PING: {
+		struct msg_PONG	 pong = { .cookie = in->PING.cookie };
+
+		(void)child_send(c, MSG_PONG, &pong);
+		return 0;
+	}
+	case MSG_READY:
+		if (!mono_is_never(c->up_at)) {
+			snprintf(why, sizeof(why), "READY twice");
+			return -1;
+		}
+		if (in->READY.version != PROTO_VERSION) {
+			snprintf(why, sizeof(why), "it speaks version %" PRIu64 ", we speak %u",
+			    in->READY.version, PROTO_VERSION);
+			return -1;
+		}
+		if (c->reaped)
+			c->deaf = true;		/* too late to be anybody's worker */
+		else
+			c->ops.on_ready(c->arg, c);
+		return 0;
+	default:
+		break;
+	}
+	if (mono_is_never(c->up_at)) {
+		snprintf(why, sizeof(why), "%s before READY", def->name);
+		return -1;
+	}
+	switch (in->type) {
+	case MSG_BEAT:
+	case MSG_PONG:
+		c->beats++;
+		return 0;
+	default:
+		return c->ops.on_msg(c->arg, c, in, why_r);
+	}
+}
+
+static void
+on_frame(struct chan *ch, struct span frame, void *arg)
+{
+	struct child	*c = arg;
+	struct msg_in	 in;
+	const char	*why = "?";
+
+	(void)ch;
+	if (c->deaf)
+		return;
+	if (msg_unpack(frame, &c->zone, &in) == -1)
+		broke(c, in.why);
+	else if (take(c, &in, &why) == -1)
+		broke(c, why);
+	msgpack_zone_clear(&c->zone);
+}
+
+static void
+on_gone(struct chan *ch, const char *why, void *arg)
+{
+	struct child	*c = arg;
+
+	(void)ch;
+	c->link_gone = true;
+	if (c->reaped) {
+		bury(c);
+		return;
+	}
+	/* An end is a hint: the process is about to end too.  Anything else it did by itself. */
+	if (strncmp(why, "end of file", 11) == 0 || strncmp(why, "read:", 5) == 0 ||
+	    strncmp(why, "write:", 6) == 0)
+		timer_arm_ms(c->timer, LINK_GRACE_MS);
+	else
+		broke(c, why);
+}
+
+static void
+grace_over(void *arg)
+{
+	struct child	*c = arg;
+
+	if (c->reaped)
+		bury(c);	/* a descendant holds the link: no end of file will come */
+	else
+		broke(c, "it closed its link and went on");
+}
+
+int
+child_send(struct child *c, enum msg_type type, const void *src)
+{
+	/* A write to the dead would fail and could cut off what it still has to say. */
+	if (c->reaped || c->link_gone || c->chan == NULL || chan_gone(c->chan))
+		return -1;
+	return chan_send(c->chan, type, src);
+}
+
+/* ---- life ---- */
+
+static int
+say_hello(struct child *c, const struct child_spec *sp)
+{
+	struct msg_HELLO	 m = {
+		.version = PROTO_VERSION,
+		.role = span_of(sp->role),
+		.pool = span_of(sp->pool),
+		.slot = sp->slot,
+		.generation = sp->generation,
+		.credit = sp->credit,
+		.hang_ms = sp->hang_ms,
+		.drain_ms = sp->drain_ms,
+		.last_word_ms = sp->last_word_ms,
+		.options = sp->options,
+		.state = SPAN_NONE,
+	};
+
+	return child_send(c, MSG_HELLO, &m);
+}
+
+/* All that a child gets of the supervisor's environment: the token could be in the rest of it. */
+static const char *const passed[] = {
+	"TZ",
+#ifdef __SANITIZE_ADDRESS__
+	"ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS",
+#endif
+};
+
+static void
+environment(char *env[ENV_MAX], bool faults)
+{
+	size_t		 n = 0;
+
+	env[n++] = mem_strdup("PATH=/usr/local/bin:/usr/bin:/bin");
+	env[n++] = mem_strdup("LANG=C.UTF-8");
+	for (size_t i = 0; i < sizeof(passed) / sizeof(passed[0]); i++) {
+		if (getenv(passed[i]) != NULL)
+			env[n++] = mem_printf("%s=%s", passed[i], getenv(passed[i]));
+	}
+	if (faults)
+		env[n++] = mem_printf("BULKHEAD_FAULTS=%s", fault_specs());
+	env[n] = NULL;
+}
+
+static int
+make_board(void)
+{
+	int	 fd = memfd_create("bulkhead-board", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd == -1)
+		return -1;
+	/* Sealed: a worker that cut its scoreboard short would make our next look a SIGBUS. */
+	if (ftruncate(fd, BOARD_BYTES) == -1 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == -1) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static void	 pid_readable(int, int, void *);
+
+static pid_t
+fork_child(struct exec_plan *x)
+{
+	sigset_t	 all, old;
+	pid_t		 pid;
+	int		 err;
+
+	/* A handler of ours must not run in the child. */
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &old);
+	x->parent = getpid();
+	pid = fork();
+	if (pid == 0)
+		exec_child(x);
+	err = errno;
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	errno = err;
+	return pid;
+}
+
+static const struct chan_ops link_ops = { .on_frame = on_frame, .on_gone = on_gone };
+
+struct child *
+child_spawn(struct loop *l, const struct child_spec *sp, const struct child_ops *ops, void *arg,
+    const char **why_r)
+{
+	static char		 why[160];
+	char			*argv[2] = { NULL, NULL }, *env[ENV_MAX];
+	struct exec_plan	 x = { .program = sp->program, .rest = sp->rest };
+	struct child		*c = mem_alloc(sizeof(*c));
+	int			 sv[2] = { -1, -1 }, ep[2] = { -1, -1 }, board = -1;
+	const char		*step = "socketpair";
+	void			*map = MAP_FAILED;
+
+	c->loop = l;
+	c->ops = *ops;
+	c->arg = arg;
+	c->pidfd = c->err_fd = -1;
+	c->slot = sp->slot;
+	c->generation = sp->generation;
+	c->rest = sp->rest;
+	c->hang_ms = sp->hang_ms;
+	c->stopped_ms = sp->stopped_ms;
+	c->start_deadline_ms = sp->start_deadline_ms;
+	c->program = mem_strdup(sp->program);
+	snprintf(c->pool, sizeof(c->pool), "%s", sp->pool);
+	snprintf(c->tag, sizeof(c->tag), "%s.%u#%" PRIu64, sp->pool, (unsigned)sp->slot,
+	    sp->generation);
+	if (!msgpack_zone_init(&c->zone, 8192))
+		abort();
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) == -1)
+		goto fail;
+	step = "pipe";
+	if (pipe2(ep, O_CLOEXEC) == -1 || fcntl(ep[0], F_SETFL, O_NONBLOCK) == -1)
+		goto fail;
+	step = "scoreboard";
+	if ((board = make_board()) == -1 ||
+	    (map = mmap(NULL, BOARD_BYTES, PROT_READ, MAP_SHARED, board, 0)) == MAP_FAILED)
+		goto fail;
+	c->board = map;
+
+	step = "fork";
+	x.link = sv[1];
+	x.board = board;
+	x.err = ep[1];
+	x.refuse = fault_hits(FAULT_CHILD_EXEC, span_of(c->tag));
+	argv[0] = c->program;
+	environment(env, fault_armed_any());
+	x.argv = argv;
+	x.envp = env;
+	c->born = clock_mono();
+	c->pid = fork_child(&x);
+	{
+		int	 err = errno;
+
+		for (size_t i = 0; env[i] != NULL; i++)
+			mem_wipe_free(&env[i]);
+		errno = err;
+	}
+	if (c->pid == -1)
+		goto fail;
+	(void)setpgid(c->pid, c->pid);	/* whoever of the two comes first */
+	step = "pidfd_open";
+	if ((c->pidfd = pidfd_open(c->pid, 0)) == -1) {
+		int	 err = errno;
+
+		/* The one wait in this program: for a child that has just begun and is killed. */
+		kill(c->pid, SIGKILL);
+		(void)waitpid(c->pid, NULL, 0);
+		errno = err;
+		goto fail;
+	}
+	close(sv[1]);
+	close(ep[1]);
+	close(board);
+
+	c->err_fd = ep[0];
+	c->err_watch = watch_new(l, c->err_fd, stderr_readable, c);
+	watch_set(c->err_watch, LOOP_READ);
+	c->pid_watch = watch_new(l, c->pidfd, pid_readable, c);
+	watch_set(c->pid_watch, LOOP_READ);
+	c->timer = timer_new(l, grace_over, c);
+	c->chan = chan_new(l, sv[0], c->tag, PROTO_FRAME_MAX, &link_ops, c);
+	chan_out_max(c->chan, OUT_MAX_BYTES);
+	COUNT(worker_starts);
+	log_debug("%s started pid=%d", c->tag, (int)c->pid);
+	(void)say_hello(c, sp);
+	return c;
+fail:
+	snprintf(why, sizeof(why), "%s: %s", step, strerror(errno));
+	*why_r = why;
+	for (int i = 0; i < 2; i++) {
+		if (sv[i] != -1)
+			close(sv[i]);
+		if (ep[i] != -1)
+			close(ep[i]);
+	}
+	if (board != -1)
+		close(board);
+	if (map != MAP_FAILED)
+		munmap(map, BOARD_BYTES);
+	msgpack_zone_destroy(&c->zone);
+	free(c->program);
+	free(c);
+	return NULL;
+}
+
+static void
+free_parked(void *arg)
+{
+	struct child	*c = arg;
+
+	munmap((void *)(uintptr_t)c->board, BOARD_BYTES);
+	msgpack_zone_destroy(&c->zone);
+	free(c->program);
+	free(c);
+}
+
+void
+child_free(struct child **cp)
+{
+	struct child	*c = *cp;
+
+	if (c == NULL)
+		return;
+	*cp = NULL;
+	assert(c->reaped);
+	stderr_close(c);
+	watch_free(&c->pid_watch);
+	close(c->pidfd);
+	timer_free(&c->timer);
+	chan_free(&c->chan);
+	loop_park(c->loop, c, free_parked);
+}
+
+void
+child_abandon(struct child **cp)
+{
+	struct child	*c = *cp;
+	struct pollfd	 p = { .fd = c->pidfd, .events = POLLIN };
+
+	child_signal(c, SIGKILL);
+	if (!c->reaped && poll(&p, 1, ABANDON_MS) == 1)
+		(void)waitpid(c->pid, NULL, WNOHANG);
+	c->reaped = true;
+	child_free(cp);
+}
+
+void
+child_blame(struct child *c, enum death cause, const char *text)
+{
+	if (c->blamed)
+		return;
+	c->blamed = true;
+	c->blame = cause;
+	snprintf(c->blame_text, sizeof(c->blame_text), "%s", text == NULL ? "" : text);
+}
+
+void
+child_signal(struct child *c, int signo)
+{
+	/* ESRCH: it died by itself and its pidfd is about to say so. */
+	if (!c->reaped && pidfd_send_signal(c->pidfd, signo, NULL, 0) == -1 && errno != ESRCH)
+		log_warn("%s signal %d not sent", c->tag, signo);
+}
+
+void
+child_drain(struct child *c, uint64_t finish_ms, uint64_t last_word_ms)
+{
+	struct msg_DRAIN	 m = { .finish_ms = finish_ms, .last_word_ms = last_word_ms };
+
+	c->asked = true;
+	(void)child_send(c, MSG_DRAIN, &m);
+}
+
+void
+child_up(struct child *c)
+{
+	c->up = true;
+	c->up_at = loop_now(c->loop);
+	c->quiet_ms = c->awake_ms = 0;
+}
+
+bool
+child_is_up(const struct child *c)
+{
+	return c->up;
+}
+
+bool
+child_was_asked(const struct child *c)
+{
+	return c->asked;
+}
+
+static const struct board *
+board_of(const struct child *c)
+{
+	return (const struct board *)c->board;
+}
+
+uint64_t
+child_scopes(const struct child *c)
+{
+	return atomic_load_explicit(&board_of(c)->scopes, memory_order_relaxed);
+}
+
+uint64_t
+child_age_ms(const struct child *c)
+{
+	return mono_ms_between(c->born, loop_now(c->loop));
+}
+
+uint64_t
+child_ready_ms(const struct child *c)
+{
+	if (mono_is_never(c->up_at))
+		return 0;
+	return mono_ms_between(c->up_at, c->reaped ? c->down_at : loop_now(c->loop));
+}
+
+/* A worker that has never ticked does not map its scoreboard: half way to hung it is asked. */
+static void
+ask_whether_it_lives(struct child *c)
+{
+	struct msg_PING	 m = { .cookie = 0 };
+
+	if (c->tick != 0 || c->pinged || c->quiet_ms < c->hang_ms / 2)
+		return;
+	c->pinged = true;
+	(void)child_send(c, MSG_PING, &m);
+}
+
+enum child_health
+child_look(struct child *c, uint64_t elapsed_ms)
+{
+	struct proc_stat	 st;
+	uint64_t		 tick;
+
+	if (c->reaped)
+		return CHILD_FINE;
+	tick = atomic_load_explicit(&board_of(c)->tick, memory_order_relaxed);
+	if (tick != c->tick || c->beats != c->seen_beats) {
+		c->tick = tick;
+		c->seen_beats = c->beats;
+		c->quiet_ms = c->awake_ms = 0;
+		c->pinged = false;
+		return CHILD_FINE;
+	}
+	c->quiet_ms += elapsed_ms;
+	if (c->quiet_ms < LOOK_PROC_MS && c->quiet_ms < c->stopped_ms && c->quiet_ms < c->hang_ms)
+		return CHILD_FINE;
+	if (proc_stat(c->pid, &st) && (st.state == 'T' || st.state == 't'))
+		return c->quiet_ms - c->awake_ms >= c->stopped_ms ? CHILD_HALTED : CHILD_FINE;
+	c->awake_ms = c->quiet_ms;
+	if (!c->up)
+		return CHILD_FINE;	/* start_deadline is for it */
+	ask_whether_it_lives(c);
+	return c->quiet_ms >= c->hang_ms ? CHILD_HUNG : CHILD_FINE;
+}
+
+/* ---- death ---- */
+
+static struct last_step
+last_step(const struct child *c)
+{
+	struct last_step	 last;
+
+	memcpy(&last, c->board + LAST_STEP_OFFSET, sizeof(last));
+	return last;
+}
+
+static const char *
+status_meaning(int code)
+{
+	switch (code) {
+	case CONTRACT_EXIT_USAGE:	return ": it was not started as it expects";
+	case CONTRACT_EXIT_INIT:	return ": it could not build what it needs";
+	case CONTRACT_EXIT_PROTO:	return ": it found our protocol broken";
+	case CONTRACT_EXIT_HOLD:	return ": held until an operator acts";
+	default:			return "";
+	}
+}
+
+/* Was it our signal that ended it? */
+static bool
+is_ours(const struct child *c, int signo)
+{
+	return c->blamed && (signo == SIGKILL || (signo == SIGABRT && c->blame == DEATH_HUNG));
+}
+
+static void
+judge(const struct child *c, struct obituary *o)
+{
+	char			 human[24];
+	struct last_step	 last = last_step(c);
+	int			 signo = WIFSIGNALED(c->status) ? WTERMSIG(c->status) : 0;
+
+	o->code = signo != 0 ? signo : WEXITSTATUS(c->status);
+	if (signo != 0 && !is_ours(c, signo)) {
+		o->cause = DEATH_SIGNAL;
+		snprintf(o->text, sizeof(o->text), "killed by signal %d (%s)", signo,
+		    strsignal(signo));
+	} else if (signo == 0 && o->code == 127 && last.step != STEP_DONE) {
+		o->cause = DEATH_EXEC;
+		snprintf(o->text, sizeof(o->text), "could not be started: %s%s: %s",
+		    last.step == STEP_EXEC ? c->program : "its ",
+		    last.step == STEP_EXEC ? "" : last.step == STEP_FD ? "descriptors" : "sandbox",
+		    strerror((int)last.err));
+	} else if (signo == 0 &&
+	    (!c->blamed || (c->blame != DEATH_PROTOCOL && c->blame != DEATH_HUNG))) {
+		o->cause = c->asked && o->code == CONTRACT_EXIT_OK ? DEATH_ASKED : DEATH_EXIT;
+		snprintf(o->text, sizeof(o->text), "exited with status %d%s%s", o->code,
+		    o->cause == DEATH_ASKED ? " as asked" : "", status_meaning(o->code));
+	} else {
+		o->cause = c->blame;
+		switch (c->blame) {
+		case DEATH_HUNG:
+			snprintf(o->text, sizeof(o->text), "killed: no progress for %s",
+			    clock_human_ms(c->hang_ms, human, sizeof(human)));
+			break;
+		case DEATH_STOPPED:
+			snprintf(o->text, sizeof(o->text), "killed: stopped (state T) for %s",
+			    clock_human_ms(c->stopped_ms, human, sizeof(human)));
+			break;
+		case DEATH_NO_READY:
+			snprintf(o->text, sizeof(o->text), "killed: no READY within %s",
+			    clock_human_ms(c->start_deadline_ms, human, sizeof(human)));
+			break;
+		case DEATH_PROTOCOL:
+			snprintf(o->text, sizeof(o->text), "killed: broke the protocol: %s",
+			    c->blame_text);
+			break;
+		default:
+			snprintf(o->text, sizeof(o->text), "killed: %s", c->blame_text);
+			break;
+		}
+	}
+}
+
+static uint64_t
+timeval_ms(struct timeval tv)
+{
+	return (uint64_t)tv.tv_sec * 1000 + (uint64_t)tv.tv_usec / 1000;
+}
+
+static void
+write_obituary(const struct child *c, struct obituary *o)
+{
+	size_t	 first = c->lines_n > OBITUARY_LINES ? c->lines_n - OBITUARY_LINES : 0;
+
+	memset(o, 0, sizeof(*o));
+	judge(c, o);
+	snprintf(o->tag, sizeof(o->tag), "%s", c->tag);
+	o->pid = c->pid;
+	o->generation = c->generation;
+	o->age_ms = mono_ms_between(c->born, c->down_at);
+	o->wall_ms = clock_wall_ms();
+	o->running = atomic_load_explicit(&board_of(c)->delivery, memory_order_relaxed);
+	o->open = c->up ? c->ops.open_n(c->arg, c) : 0;
+	o->max_rss_kib = (uint64_t)c->usage.ru_maxrss;
+	o->cpu_ms = timeval_ms(c->usage.ru_utime) + timeval_ms(c->usage.ru_stime);
+	o->was_ready = c->up;
+	if (o->running != 0 && o->cause != DEATH_ASKED) {
+		size_t	 n = strlen(o->text);
+
+		snprintf(o->text + n, sizeof(o->text) - n, " while running delivery %" PRIu64,
+		    o->running);
+	}
+	for (size_t i = first; i < c->lines_n; i++) {
+		snprintf(o->lines[o->lines_n], sizeof(o->lines[0]), "%s",
+		    c->lines[i % OBITUARY_LINES]);
+		o->lines_n++;
+	}
+}
+
+/* Once both are over, the process and its link: what it sent before its end has been handled. */
+static void
+bury(struct child *c)
+{
+	struct obituary	 o;
+
+	if (c->buried)
+		return;
+	c->buried = true;
+	timer_stop(c->timer);
+	(void)stderr_read(c, STDERR_LAST_BYTES);
+	if (c->line_n > 0)
+		stderr_line(c, span_make(c->line, c->line_n));
+	c->line_n = 0;
+	report_unsaid(c);
+	write_obituary(c, &o);
+	c->ops.on_dead(c->arg, c, &o);
+}
+
+static void
+pid_readable(int fd, int what, void *arg)
+{
+	struct child	*c = arg;
+	pid_t		 pid;
+
+	(void)fd;
+	(void)what;
+	/* While it is not reaped its number names its group too: what it started ends with it. */
+	(void)kill(-c->pid, SIGKILL);
+	pid = wait4(c->pid, &c->status, WNOHANG, &c->usage);
+	if (pid == 0 || (pid == -1 && errno == EINTR))
+		return;
+	if (pid == -1) {
+		log_warn("%s wait4", c->tag);
+		c->status = 0;
+	}
+	watch_set(c->pid_watch, 0);
+	c->reaped = true;
+	c->down_at = clock_mono();
+	if (c->link_gone)
+		bury(c);
+	else
+		timer_arm_ms(c->timer, LINK_GRACE_MS);
+}
+
+/* ---- looks ---- */
+
+const char *
+child_tag(const struct child *c)
+{
+	return c->tag;
+}
+
+const char *
+child_pool(const struct child *c)
+{
+	return c->pool;
+}
+
+bool
+child_is_rest(const struct child *c)
+{
+	return c->rest;
+}
+
+uint32_t
+child_slot(const struct child *c)
+{
+	return c->slot;
+}
+
+uint64_t
+child_generation(const struct child *c)
+{
+	return c->generation;
+}
+
+pid_t
+child_pid(const struct child *c)
+{
+	return c->pid;
+}
+
+void *
+child_peer(const struct child *c)
+{
+	return c->peer;
+}
+
+void
+child_peer_set(struct child *c, void *peer)
+{
+	c->peer = peer;
+}
+
+size_t
+child_sessions(const struct child *c, const struct session_view **out_r)
+{
+	*out_r = c->sessions;
+	return c->sessions_n;
+}
+
+const char *
+death_name(enum death cause)
+{
+	static const char *const names[] = {
+		[DEATH_EXIT] = "exit",
+		[DEATH_SIGNAL] = "signal",
+		[DEATH_HUNG] = "hung",
+		[DEATH_STOPPED] = "stopped",
+		[DEATH_NO_READY] = "no_ready",
+		[DEATH_PROTOCOL] = "protocol",
+		[DEATH_EXEC] = "exec",
+		[DEATH_ASKED] = "asked",
+	};
+
+	return names[cause];
+}

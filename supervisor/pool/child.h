@@ -1,0 +1,56 @@
+/*
+ * child - one worker process: spawn, handshake, link, stderr, scoreboard, death.
+ *
+ * Private to pool/.  Says what happens through struct child_ops; what follows is slot.c's business.
+ * Nothing here waits: signals go through a pidfd, and the pidfd in the loop is the proof of death.
+ */
+#ifndef SUPERVISOR_CHILD_H
+#define SUPERVISOR_CHILD_H
+
+#include "supervisor/pool/pool.h"
+
+struct child_spec {
+	const char	*program;
+	const char	*pool, *role;
+	uint32_t	 slot;
+	uint64_t	 generation;
+	bool		 rest;			/* outlives the supervisor a moment: no PDEATHSIG */
+	uint64_t	 credit, hang_ms, stopped_ms, start_deadline_ms, drain_ms, last_word_ms;
+	struct msg_list	 options;		/* for HELLO */
+};
+
+struct child_ops {
+	void	(*on_ready)(void *arg, struct child *);
+	int	(*on_msg)(void *arg, struct child *, const struct msg_in *, const char **why_r);
+	/* It broke the protocol and is to be killed; it has been blamed already. */
+	void	(*on_broke)(void *arg, struct child *);
+	size_t	(*open_n)(void *arg, const struct child *);
+	/* Reaped, link and stderr read to their end.  The callee frees the child. */
+	void	(*on_dead)(void *arg, struct child *, const struct obituary *);
+};
+
+/* arg goes to the callbacks.  NULL with a sentence when there is no process. */
+struct child	*child_spawn(struct loop *, const struct child_spec *, const struct child_ops *,
+		    void *arg, const char **why_r);
+void		 child_free(struct child **);
+/* At the end of the program: SIGKILL, and at most ABANDON_MS for the kernel to do it. */
+void		 child_abandon(struct child **);
+/* Why it is about to be killed; the first blame stands. text may be NULL. */
+void		 child_blame(struct child *, enum death, const char *text);
+void		 child_signal(struct child *, int signo);
+void		 child_drain(struct child *, uint64_t finish_ms, uint64_t last_word_ms);
+void		 child_up(struct child *);		/* READY was accepted */
+bool		 child_is_up(const struct child *);
+bool		 child_was_asked(const struct child *);	/* DRAIN was sent */
+uint64_t	 child_scopes(const struct child *);
+uint64_t	 child_age_ms(const struct child *);
+uint64_t	 child_ready_ms(const struct child *);	/* how long it is, or was, READY */
+
+enum child_health { CHILD_FINE, CHILD_HUNG, CHILD_HALTED };
+/*
+ * Look at the scoreboard, and at /proc when it does not move.
+ *	elapsed_ms	since the last look, as far as this process was itself awake
+ */
+enum child_health child_look(struct child *, uint64_t elapsed_ms);
+
+#endif

@@ -1,0 +1,47 @@
+/*
+ * supervisor - the one struct of the process and what its rooms may ask of it.
+ */
+#ifndef SUPERVISOR_SUPERVISOR_H
+#define SUPERVISOR_SUPERVISOR_H
+
+#include "common/cfg.h"
+#include "common/clock.h"
+#include "common/loop.h"
+#include "common/resolve.h"
+#include "supervisor/delivery/queue.h"
+#include "supervisor/gateway/gateway.h"
+#include "supervisor/journal/journal.h"
+#include "supervisor/pool/pool.h"
+
+struct calls;
+struct control;
+
+enum sup_phase { SUP_STARTING, SUP_RUNNING, SUP_STOPPING };
+
+struct sup {
+	/* as given */
+	const char	*program;		/* our own path */
+	const char	*conf;			/* configuration file */
+	bool		 no_gateway, faults;
+	/* parts, in the order of their making; freed in reverse */
+	struct cfg	*cfg;
+	struct loop	*loop;
+	struct journal	*journal;
+	struct resolve	*resolve;
+	struct queue	*queue;
+	struct calls	*calls;			/* supervisor/control/calls.h */
+	struct pools	*pools;
+	struct gateway	*gw;			/* NULL under --no-gateway */
+	struct control	*control;
+	/* facts for status */
+	enum sup_phase	 phase;
+	struct mono	 started;
+	uint64_t	 started_wall_ms;
+	char		 why_stopping[128];
+	struct journal_report opened;		/* what the journal said at start */
+};
+
+/* Begin the stop order; a second call hurries it.  why goes to log and status. */
+void	 sup_stop(struct sup *, const char *why);
+
+#endif

@@ -1,0 +1,790 @@
+/*
+ * calls against fakes of pool, queue and journal: what goes out, what is answered, what is
+ * remembered.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/loop.h"
+#include "common/mem.h"
+#include "proto/contract.h"
+#include "supervisor/control/calls.h"
+
+enum {
+#define ERR(name, number, text) E_##name = number,
+#include "proto/errors.def"
+#undef ERR
+};
+
+/* ---- fakes ---- */
+
+struct child {
+	const char	*tag;
+	bool		 rest, dead;
+	uint64_t	 held[4];	/* deliveries, when it is a handler */
+	/* what it was sent */
+	char		 did[1024];	/* "POST /x body;", "=number:error;" and "cancel;" */
+	uint64_t	 wires[32], asked[32];
+	size_t		 calls_n, results_n;
+	uint64_t	 error, status, id, number;	/* of the last RESULT */
+};
+
+static struct delivery	 deliveries[4];
+static char		 journal_did[1024];
+static struct effect	 effects[4][8];
+
+const char *
+child_tag(const struct child *c)
+{
+	return c->tag;
+}
+
+bool
+child_is_rest(const struct child *c)
+{
+	return c->rest;
+}
+
+void *
+child_peer(const struct child *c)
+{
+	return c->rest ? NULL : (void *)(uintptr_t)c;
+}
+
+int
+child_send(struct child *c, enum msg_type type, const void *src)
+{
+	struct buf	 packed = { 0 };
+	size_t		 n = strlen(c->did);
+
+	if (c->dead)
+		return -1;
+	/* Nothing leaves that the table refuses. */
+	assert_int_equal(msg_pack(&packed, type, src, NULL), 0);
+	buf_fini(&packed);
+	if (type == MSG_CALL) {
+		const struct msg_CALL	*m = src;
+
+		assert_true(c->rest);
+		c->wires[c->calls_n] = m->call;
+		c->asked[c->calls_n++] = m->asked_ms;
+		snprintf(c->did + n, sizeof(c->did) - n, "%.*s %.*s %.*s;", (int)m->verb.n,
+		    m->verb.p, (int)m->path.n, m->path.p, (int)(m->body.n > 16 ? 16 : m->body.n),
+		    m->body.p);
+	} else if (type == MSG_RESULT) {
+		const struct msg_RESULT	*m = src;
+
+		c->number = m->call;
+		c->error = m->error;
+		c->status = m->status;
+		c->id = m->id;
+		c->results_n++;
+		snprintf(c->did + n, sizeof(c->did) - n, "=%llu:%llu;", (unsigned long long)m->call,
+		    (unsigned long long)m->error);
+	} else {
+		assert_int_equal(type, MSG_CANCEL);
+		snprintf(c->did + n, sizeof(c->did) - n, "cancel;");
+	}
+	return 0;
+}
+
+struct delivery *
+queue_held(struct qworker *w, uint64_t id)
+{
+	struct child	*c = (struct child *)(void *)w;
+
+	for (size_t i = 0; i < 4; i++)
+		if (c->held[i] == id)
+			return &deliveries[id];
+	return NULL;
+}
+
+struct delivery *
+journal_find(struct journal *j, uint64_t id)
+{
+	(void)j;
+	return id < 4 ? &deliveries[id] : NULL;
+}
+
+int
+journal_asked(struct journal *j, struct delivery *d, uint64_t ordinal, struct span route,
+    uint64_t now_ms, struct effect **e_r)
+{
+	struct effect	*e = &d->effects[d->effects_n++];
+	size_t		 n = strlen(journal_did);
+
+	(void)j;
+	*e = (struct effect){ .ordinal = ordinal, .route = mem_spandup(route), .asked_ms = now_ms };
+	*e_r = e;
+	snprintf(journal_did + n, sizeof(journal_did) - n, "asked %llu;",
+	    (unsigned long long)ordinal);
+	return 1;
+}
+
+void
+journal_effect(struct journal *j, struct delivery *d, uint64_t ordinal, uint64_t status,
+    uint64_t id)
+{
+	size_t	 n = strlen(journal_did);
+
+	(void)j;
+	for (size_t i = 0; i < d->effects_n; i++)
+		if (d->effects[i].ordinal == ordinal) {
+			d->effects[i].done = true;
+			d->effects[i].status = status;
+			d->effects[i].id = id;
+		}
+	snprintf(journal_did + n, sizeof(journal_did) - n, "effect %llu %llu %llu;",
+	    (unsigned long long)ordinal, (unsigned long long)status, (unsigned long long)id);
+}
+
+bool
+journal_effect_is(const struct effect *e, struct span route)
+{
+	return span_is(route, e->route);
+}
+
+/* ---- the stage: two rest workers, two handlers; deliveries 1 and 2 are out to a ---- */
+
+static struct loop	*loop;
+static struct timer	*tick;
+static struct calls	*calls;
+static struct cfg	 cfg;
+static struct child	 r0, r1, a, b;
+static struct mono	 patience;
+static bool		(*until)(void);
+
+static void
+on_tick(void *arg)
+{
+	(void)arg;
+	if (until() || mono_before(patience, clock_mono()))
+		loop_stop(loop);
+	else
+		timer_arm_ms(tick, 1);
+}
+
+/* Run the loop until cond, at most 5 s. */
+static void
+run_until(bool (*cond)(void))
+{
+	until = cond;
+	patience = mono_add_ms(clock_mono(), 5000);
+	timer_arm_ms(tick, 1);
+	loop_run(loop);
+	assert_true(cond());
+}
+
+static bool
+a_answered(void)
+{
+	return a.results_n > 0;
+}
+
+static int
+setup(void **state)
+{
+	(void)state;
+	memset(&cfg, 0, sizeof(cfg));
+	cfg.call_timeout_ms = 30000;
+	cfg.poison = 3;
+	r0 = (struct child){ .tag = "rest.0#1", .rest = true };
+	r1 = (struct child){ .tag = "rest.1#1", .rest = true };
+	a = (struct child){ .tag = "echo.0#1", .held = { 1, 2 } };
+	b = (struct child){ .tag = "echo.1#1" };
+	memset(effects, 0, sizeof(effects));
+	for (size_t i = 0; i < 4; i++)
+		deliveries[i] = (struct delivery){
+			.id = i, .effects = effects[i], .state = DLV_GIVEN
+		};
+	journal_did[0] = '\0';
+	loop = loop_new();
+	tick = timer_new(loop, on_tick, NULL);
+	calls = calls_new(loop, &cfg, NULL);
+	calls_gate(calls, true);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	calls_free(&calls);
+	timer_free(&tick);
+	loop_free(&loop);
+	for (size_t i = 0; i < 4; i++)
+		for (size_t k = 0; k < deliveries[i].effects_n; k++)
+			free(deliveries[i].effects[k].route);
+	return 0;
+}
+
+static struct msg_CALL
+ask_of(uint64_t number, uint64_t delivery, uint64_t ordinal, const char *verb, const char *path)
+{
+	return (struct msg_CALL){
+		.call = number, .delivery = delivery, .ordinal = ordinal,
+		.service = SPAN("discord"), .lane = 1, .deadline_ms = 20000,
+		 .verb = span_of(verb), .path = span_of(path),
+		.body = ordinal == 0 ? SPAN_NONE : SPAN("{}"),
+	};
+}
+
+static int
+ask(struct child *c, uint64_t number, uint64_t delivery, uint64_t ordinal, const char *verb,
+    const char *path)
+{
+	struct msg_CALL	 m = ask_of(number, delivery, ordinal, verb, path);
+	const char	*why = NULL;
+
+	return calls_from_worker(calls, c, &m, &why);
+}
+
+static int
+result(struct child *r, uint64_t wire, uint64_t error, uint64_t status, uint64_t id,
+    const char *body)
+{
+	struct msg_RESULT	 m = {
+		.call = wire, .error = error, .status = status, .id = id, .body = span_of(body)
+	};
+	const char		*why = NULL;
+
+	return calls_result(calls, r, &m, &why);
+}
+
+static void
+die(struct child *r)
+{
+	r->dead = true;
+	calls_service_down(calls, r);
+}
+
+#define MSGS	"/channels/7/messages"
+
+/* The asked record is written before the CALL goes, the effect before the handler hears of it. */
+static void
+asked_then_effect(void **state)
+{
+	(void)state;
+	calls_service_up(calls, &r0);
+	calls_service_up(calls, &r1);
+	assert_ptr_equal(calls_active(calls), &r0);
+	assert_int_equal(ask(&a, 1, 1, 1, "POST", MSGS), 0);
+	assert_string_equal(journal_did, "asked 1;");
+	assert_string_equal(r0.did, "POST " MSGS " {};");
+	assert_int_equal(r0.asked[0], 0);
+	assert_int_equal(result(&r0, r0.wires[0], 0, 200, 99, "{}"), 0);
+	assert_string_equal(journal_did, "asked 1;effect 1 200 99;");
+	assert_string_equal(a.did, "=1:0;");
+	assert_int_equal(calls_open(calls), 0);
+	assert_int_equal(r1.calls_n, 0);
+}
+
+/* A read leaves no trace in the journal. */
+static void
+reads_are_not_journaled(void **state)
+{
+	(void)state;
+	calls_service_up(calls, &r0);
+	assert_int_equal(ask(&a, 1, 1, 0, "GET", "/users/@me"), 0);
+	assert_int_equal(ask(&a, 2, 0, 0, "GET", "/users/@me"), 0);
+	assert_int_equal(result(&r0, r0.wires[0], 0, 200, 0, "{}"), 0);
+	assert_int_equal(result(&r0, r0.wires[1], 0, 200, 0, "{}"), 0);
+	assert_string_equal(journal_did, "");
+	assert_string_equal(a.did, "=1:0;=2:0;");
+}
+
+/*
+ * Guarantee 2 of the issue: kill -9 of the active rest worker; what was open goes to the spare in
+ * its old order.
+ */
+static void
+spare_takes_over_in_order(void **state)
+{
+	(void)state;
+	calls_service_up(calls, &r0);
+	calls_service_up(calls, &r1);
+	ask(&a, 1, 1, 1, "POST", MSGS);
+	ask(&a, 2, 2, 1, "PATCH", "/channels/7/messages/1");
+	ask(&a, 3, 2, 0, "GET", "/channels/7");
+	die(&r0);
+	assert_ptr_equal(calls_active(calls), &r1);
+	assert_string_equal(r1.did,
+	    "POST " MSGS " {};PATCH /channels/7/messages/1 {};GET /channels/7 ;");
+	for (size_t i = 0; i < 3; i++)
+		assert_true(r1.asked[i] > 0);
+	assert_string_equal(journal_did, "asked 1;asked 1;");	/* once each */
+	assert_int_equal(a.results_n, 0);
+	assert_int_equal(result(&r1, r1.wires[0], 0, 200, 5, ""), 0);
+	assert_int_equal(a.number, 1);
+}
+
+/* Nothing can tell whether a POST without a nonce took effect. */
+static void
+doubt_is_said(void **state)
+{
+	(void)state;
+	calls_service_up(calls, &r0);
+	calls_service_up(calls, &r1);
+	ask(&a, 1, 1, 1, "POST", "/webhooks/1/token");
+	die(&r0);
+	run_until(a_answered);
+	assert_int_equal(a.error, E_EAMBIGUOUS);
+	assert_int_equal(r1.calls_n, 0);
+}
+
+static void
+nonce_is_good_for_a_minute(void **state)
+{
+	(void)state;
+	calls_service_up(calls, &r0);
+	deliveries[1].effects[deliveries[1].effects_n++] = (struct effect){
+		.ordinal = 1, .route = mem_strdup("POST " MSGS), .asked_ms = clock_wall_ms() - 61000
+	};
+	deliveries[2].effects[deliveries[2].effects_n++] = (struct effect){
+		.ordinal = 1, .route = mem_strdup("POST " MSGS), .asked_ms = clock_wall_ms() - 30000
+	};
+	ask(&a, 1, 1, 1, "POST", MSGS);
+	ask(&a, 2, 2, 1, "POST", MSGS);
+	assert_int_equal(r0.calls_n, 1);
+	assert_true(r0.asked[0] >= 30000 && r0.asked[0] < 40000);
+	run_until(a_answered);
+	assert_int_equal(a.number, 1);
+	assert_int_equal(a.error, E_EAMBIGUOUS);
+}
+
+/*
+ * interactions: 40060 to a repeated callback says that the first one arrived; to a first one it is
+ * an error.
+ */
+static void
+code_settles_doubt(void **state)
+{
+	(void)state;
+	calls_service_up(calls, &r0);
+	calls_service_up(calls, &r1);
+	ask(&a, 1, 1, 1, "POST", "/interactions/1/t/callback");
+	ask(&a, 2, 2, 1, "POST", "/interactions/2/t/callback");
+	assert_int_equal(result(&r0, r0.wires[1], E_EHTTP, 400, 0, "{\"code\": 40060}"), 0);
+	assert_int_equal(a.error, E_EHTTP);
+	die(&r0);
+	assert_int_equal(r1.calls_n, 1);
+	assert_int_equal(result(&r1, r1.wires[0], E_EHTTP, 400, 0, "{\"code\": 40060}"), 0);
+	assert_int_equal(a.number, 1);
+	assert_int_equal(a.error, 0);
+	assert_true(effects[1][0].done);
+}
+
+static void
+poison_after_three(void **state)
+{
+	struct child	 r2 = { .tag = "rest.0#2", .rest = true };
+
+	(void)state;
+	calls_service_up(calls, &r0);
+	calls_service_up(calls, &r1);
+	ask(&a, 1, 1, 0, "GET", "/x");
+	die(&r0);
+	calls_service_up(calls, &r2);
+	die(&r1);
+	assert_int_equal(r2.calls_n, 1);
+	assert_int_equal(a.results_n, 0);
+	die(&r2);
+	run_until(a_answered);
+	assert_int_equal(a.error, E_EPOISON);
+	assert_int_equal(calls_open(calls), 0);
+}
+
+/*
+ * Above PROTO_CALL_KEEP_MAX a call is not kept: ERETRY at the death, and at once when there is no
+ * worker.
+ */
+static void
+large_calls_are_not_kept(void **state)
+{
+	struct msg_CALL	 m = ask_of(1, 1, 1, "PUT", "/x");
+	const char	*why;
+
+	(void)state;
+	m.body = (struct span){ mem_alloc(PROTO_CALL_KEEP_MAX + 1), PROTO_CALL_KEEP_MAX + 1 };
+	calls_service_up(calls, &r0);
+	calls_service_up(calls, &r1);
+	assert_int_equal(calls_from_worker(calls, &a, &m, &why), 0);
+	assert_int_equal(r0.calls_n, 1);
+	die(&r0);
+	run_until(a_answered);
+	assert_int_equal(a.error, E_ERETRY);
+	assert_int_equal(r1.calls_n, 0);
+	die(&r1);
+	a.results_n = 0;
+	m.call = 2;
+	m.delivery = 2;
+	assert_int_equal(calls_from_worker(calls, &a, &m, &why), 0);
+	run_until(a_answered);
+	assert_int_equal(a.number, 2);
+	assert_int_equal(a.error, E_ERETRY);
+	free((void *)(uintptr_t)m.body.p);
+}
+
+static void
+done_is_answered_from_the_journal(void **state)
+{
+	(void)state;
+	calls_service_up(calls, &r0);
+	ask(&a, 1, 1, 1, "POST", MSGS);
+	result(&r0, r0.wires[0], 0, 200, 77, "{}");
+	ask(&a, 2, 1, 2, "POST", MSGS);
+	/* Refused for good: not asked again either. */
+	result(&r0, r0.wires[1], E_EHTTP, 403, 0, "{}");
+	b.held[0] = 1;
+	ask(&b, 1, 1, 1, "POST", MSGS);
+	assert_int_equal(b.error, 0);
+	assert_int_equal(b.status, 200);
+	assert_int_equal(b.id, 77);
+	ask(&b, 2, 1, 2, "POST", MSGS);
+	assert_int_equal(b.error, E_EHTTP);
+	assert_int_equal(b.status, 403);
+	ask(&b, 3, 1, 1, "POST", "/channels/8/messages");
+	assert_int_equal(b.error, E_EORDINAL);
+	assert_int_equal(r0.calls_n, 2);
+}
+
+/* Neither an answer of the network nor a 5xx is an effect: the next attempt asks again. */
+static void
+failures_are_no_effect(void **state)
+{
+	static const struct { uint64_t error, status; } f[] = {
+		{ E_ETRANSPORT, 0 }, { E_EHTTP, 500 }, { E_EHTTP, 429 }, { E_ELIMITED, 0 },
+		{ E_EDEADLINE, 0 }, { E_ETOKEN, 401 },
+	};
+
+	(void)state;
+	calls_service_up(calls, &r0);
+	for (size_t i = 0; i < sizeof(f) / sizeof(*f); i++) {
+		ask(&a, i + 1, 1, i + 1, "PUT", "/x");
+		assert_int_equal(result(&r0, r0.wires[i], f[i].error, f[i].status, 0, ""), 0);
+		assert_int_equal(a.error, f[i].error);
+		assert_false(effects[1][i].done);
+	}
+}
+
+/*
+ * A handler died with its request on the wire; the sibling that got the delivery asks the same
+ * ordinal.  A second request would be a second message: the one RESULT answers the newest CALL.
+ */
+static void
+redelivery_meets_the_first_request(void **state)
+{
+	(void)state;
+	calls_service_up(calls, &r0);
+	ask(&a, 1, 1, 1, "POST", MSGS);
+	a.dead = true;
+	calls_worker_down(calls, &a);
+	a.held[0] = 0;
+	b.held[0] = 1;
+	assert_int_equal(ask(&b, 40, 1, 1, "POST", MSGS), 0);
+	assert_int_equal(r0.calls_n, 1);
+	ask(&b, 41, 1, 1, "POST", "/channels/9/messages");
+	assert_int_equal(b.error, E_EORDINAL);
+	result(&r0, r0.wires[0], 0, 200, 5, "");
+	assert_int_equal(b.number, 40);
+	assert_int_equal(b.error, 0);
+	assert_string_equal(journal_did, "asked 1;effect 1 200 5;");
+	assert_int_equal(calls_open(calls), 0);
+}
+
+/*
+ * The older CALL of the same ordinal ends too when its worker lives on: each CALL has one RESULT.
+ */
+static void
+replaced_call_is_cancelled(void **state)
+{
+	(void)state;
+	calls_service_up(calls, &r0);
+	ask(&a, 1, 1, 1, "POST", MSGS);
+	b.held[0] = 1;
+	ask(&b, 1, 1, 1, "POST", MSGS);
+	assert_int_equal(a.error, E_ECANCELLED);
+	result(&r0, r0.wires[0], 0, 200, 5, "");
+	assert_string_equal(b.did, "=1:0;");
+	assert_string_equal(a.did, "=1:9;");
+}
+
+/* The handler is dead: nobody hears the RESULT, the journal does. */
+static void
+effect_of_a_dead_worker_is_kept(void **state)
+{
+	(void)state;
+	calls_service_up(calls, &r0);
+	ask(&a, 1, 1, 1, "POST", MSGS);
+	calls_worker_down(calls, &a);
+	result(&r0, r0.wires[0], 0, 200, 5, "");
+	assert_string_equal(journal_did, "asked 1;effect 1 200 5;");
+	assert_int_equal(a.results_n, 0);
+}
+
+/* What never went out is not asked, whoever dies first. */
+static void
+unsent_calls_die_with_their_worker(void **state)
+{
+	(void)state;
+	ask(&a, 1, 1, 1, "POST", MSGS);
+	calls_worker_down(calls, &a);
+	calls_service_up(calls, &r0);
+	assert_int_equal(r0.calls_n, 0);
+	assert_string_equal(journal_did, "");
+	assert_int_equal(calls_open(calls), 0);
+}
+
+static void
+wrong_calls_are_refused(void **state)
+{
+	static const struct {
+		uint64_t	 delivery, ordinal;
+		const char	*verb, *path;
+		uint64_t	 error;
+	} w[] = {
+		{ 3, 1, "POST", MSGS, E_EACKED },		/* not held */
+		{ 3, 0, "GET", "/x", E_EACKED },
+		{ 0, 0, "POST", MSGS, E_EINVALID },		/* changes something for nobody */
+		{ 0, 1, "POST", MSGS, E_EINVALID },
+		{ 1, 0, "POST", MSGS, E_EINVALID },		/* ordinal against method */
+		{ 1, 1, "GET", MSGS, E_EINVALID },
+		{ 1, 1, "BREW", MSGS, E_EINVALID },
+		{ 1, 1, "POST", "channels", E_EINVALID },
+		{ 1, 1, "POST", "/a b", E_EINVALID },
+		{ 1, 1, "POST", "/a\r\nX: y", E_EINVALID },
+	};
+	struct msg_CALL	 m = ask_of(500, 1, 0, "GET", "/x");
+	const char	*why = NULL;
+
+	(void)state;
+	calls_service_up(calls, &r0);
+	for (size_t i = 0; i < sizeof(w) / sizeof(*w); i++) {
+		a.error = 255;
+		assert_int_equal(0,
+		    ask(&a, i + 1, w[i].delivery, w[i].ordinal, w[i].verb, w[i].path));
+		assert_int_equal(a.error, w[i].error);
+		assert_int_equal(a.number, i + 1);
+	}
+	m.service = SPAN("store");
+	assert_int_equal(calls_from_worker(calls, &a, &m, &why), 0);
+	assert_int_equal(a.error, E_ESERVICE);
+	assert_int_equal(r0.calls_n, 0);
+	/* The same number twice breaks the protocol, as do RESULTs for what was never asked. */
+	assert_int_equal(ask(&a, 600, 0, 0, "GET", "/x"), 0);
+	assert_int_equal(ask(&a, 600, 0, 0, "GET", "/y"), -1);
+	assert_int_equal(result(&r0, 12345, 0, 200, 0, ""), -1);
+	assert_int_equal(result(&r1, r0.wires[0], 0, 200, 0, ""), -1);
+	m = ask_of(1, 0, 0, "GET", "/x");
+	assert_int_equal(calls_from_worker(calls, &r0, &m, &why), -1);
+	assert_non_null(why);
+}
+
+/* The rest worker of a former supervisor may still be writing: the gate. */
+static void
+gate_and_start(void **state)
+{
+	(void)state;
+	calls_gate(calls, false);
+	calls_service_up(calls, &r0);
+	ask(&a, 1, 1, 1, "POST", MSGS);
+	ask(&a, 2, 2, 1, "POST", MSGS);
+	assert_int_equal(r0.calls_n, 0);
+	assert_string_equal(journal_did, "");
+	/* Acked while it waited. */
+	a.held[1] = 0;
+	calls_gate(calls, true);
+	assert_int_equal(r0.calls_n, 1);
+	run_until(a_answered);
+	assert_int_equal(a.number, 2);
+	assert_int_equal(a.error, E_EACKED);
+}
+
+static void
+deadline_without_a_worker(void **state)
+{
+	struct msg_CALL	 m = ask_of(1, 1, 1, "POST", MSGS);
+	const char	*why;
+
+	(void)state;
+	m.deadline_ms = 20;
+	calls_from_worker(calls, &a, &m, &why);
+	run_until(a_answered);
+	assert_int_equal(a.error, E_EDEADLINE);
+	assert_string_equal(journal_did, "");
+	assert_int_equal(calls_open(calls), 0);
+}
+
+/* The rest worker says nothing: the caller is told, the late RESULT still counts. */
+static void
+deadline_on_the_wire(void **state)
+{
+	struct msg_CALL	 m = ask_of(1, 1, 1, "POST", MSGS);
+	const char	*why;
+
+	(void)state;
+	calls_service_up(calls, &r0);
+	m.deadline_ms = 20;
+	calls_from_worker(calls, &a, &m, &why);
+	run_until(a_answered);
+	assert_int_equal(a.error, E_EDEADLINE);
+	assert_string_equal(r0.did, "POST " MSGS " {};cancel;");
+	assert_int_equal(calls_open(calls), 1);
+	result(&r0, r0.wires[0], 0, 200, 5, "");
+	assert_string_equal(journal_did, "asked 1;effect 1 200 5;");
+	assert_int_equal(a.results_n, 1);
+	assert_int_equal(calls_open(calls), 0);
+}
+
+/* A draining worker finishes what it has; new calls go to the spare. */
+static void
+draining_hands_over(void **state)
+{
+	(void)state;
+	calls_service_up(calls, &r0);
+	calls_service_up(calls, &r1);
+	ask(&a, 1, 1, 1, "POST", MSGS);
+	calls_service_draining(calls, &r0);
+	ask(&a, 2, 2, 1, "POST", MSGS);
+	assert_int_equal(r0.calls_n, 1);
+	assert_int_equal(r1.calls_n, 1);
+	assert_int_equal(result(&r0, r0.wires[0], 0, 200, 5, ""), 0);
+	die(&r0);
+	assert_int_equal(r1.calls_n, 1);
+	assert_int_equal(calls_open(calls), 1);
+}
+
+static struct msg_RESULT	 inside;
+static unsigned			 inside_n;
+static char			 inside_body[64];
+
+static void
+on_inside(void *arg, const struct msg_RESULT *res)
+{
+	(void)arg;
+	inside = *res;
+	inside_n++;
+	span_copy(res->body, inside_body, sizeof(inside_body));
+}
+
+static bool
+inside_answered(void)
+{
+	return inside_n > 0;
+}
+
+static void
+asked_from_inside(void **state)
+{
+	int	 one, two;
+
+	(void)state;
+	inside_n = 0;
+	calls_service_up(calls, &r0);
+	calls_service_up(calls, &r1);
+	calls_ask(calls, "GET", "/gateway/bot", SPAN_NONE, 0, on_inside, &one);
+	calls_ask(calls, "POST", MSGS, SPAN("{}"), 0, on_inside, &two);
+	calls_forget(calls, &two);
+	die(&r0);
+	/* The forgotten one is not repeated. */
+	assert_string_equal(r1.did, "GET /gateway/bot ;");
+	result(&r1, r1.wires[0], 0, 200, 0, "{\"url\":1}");
+	assert_int_equal(inside_n, 1);
+	assert_string_equal(inside_body, "{\"url\":1}");
+	/* No delivery, no nonce: a POST that was with a dead worker is in doubt. */
+	inside_n = 0;
+	calls_ask(calls, "POST", MSGS, SPAN("{}"), 0, on_inside, &two);
+	die(&r1);
+	run_until(inside_answered);
+	assert_int_equal(inside.error, E_EAMBIGUOUS);
+	/* Never inside calls_ask. */
+	inside_n = 0;
+	calls_ask(calls, "NO", "nowhere", SPAN_NONE, 0, on_inside, &one);
+	assert_int_equal(inside_n, 0);
+	run_until(inside_answered);
+	assert_int_equal(inside.error, E_EINVALID);
+}
+
+static void
+settle_follows_the_table(void **state)
+{
+	static const struct { const char *verb, *path; enum call_settle settle; } t[] = {
+		{ "GET", "/anything", SETTLE_REPEAT },
+		{ "POST", "/channels/1/messages", SETTLE_NONCE },
+		{ "POST", "/channels/1/messages?x=/y", SETTLE_NONCE },
+		{ "POST", "/channels//messages", SETTLE_DOUBT },
+		{ "POST", "/channels/1/messages/2", SETTLE_DOUBT },
+		{ "POST", "/channels/1/typing", SETTLE_REPEAT },
+		{ "POST", "/interactions/1/abc/callback", SETTLE_CODE },
+		{ "POST", "/interactions/1/callback", SETTLE_DOUBT },
+		{ "POST", "/webhooks/1/abc", SETTLE_DOUBT },
+		{ "PATCH", "/channels/1/messages/2", SETTLE_REPEAT },
+		{ "PUT", "/guilds/1/bans/2", SETTLE_REPEAT },
+		{ "DELETE", "/channels/1", SETTLE_REPEAT },
+		{ "POST", "/guilds/1/channels", SETTLE_DOUBT },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(t) / sizeof(*t); i++)
+		assert_int_equal(calls_settle(span_of(t[i].verb), span_of(t[i].path)), t[i].settle);
+}
+
+/* A path as long as the table allows is told from one that differs at its end. */
+static void
+long_routes_compare(void **state)
+{
+	char	 x[2049], y[2049];
+
+	(void)state;
+	memset(x, 'x', sizeof(x));
+	x[0] = '/';
+	x[sizeof(x) - 1] = '\0';
+	memcpy(y, x, sizeof(x));
+	y[2047] = 'y';
+	calls_service_up(calls, &r0);
+	ask(&a, 1, 1, 1, "PUT", x);
+	result(&r0, r0.wires[0], 0, 204, 0, "");
+	ask(&a, 2, 1, 1, "PUT", x);
+	assert_int_equal(a.error, 0);
+	assert_int_equal(a.status, 204);
+	ask(&a, 3, 1, 1, "PUT", y);
+	assert_int_equal(a.error, E_EORDINAL);
+}
+
+#define T(f)	cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest	 tests[] = {
+		T(asked_then_effect),
+		T(reads_are_not_journaled),
+		T(spare_takes_over_in_order),
+		T(doubt_is_said),
+		T(nonce_is_good_for_a_minute),
+		T(code_settles_doubt),
+		T(poison_after_three),
+		T(large_calls_are_not_kept),
+		T(done_is_answered_from_the_journal),
+		T(failures_are_no_effect),
+		T(redelivery_meets_the_first_request),
+		T(replaced_call_is_cancelled),
+		T(effect_of_a_dead_worker_is_kept),
+		T(unsent_calls_die_with_their_worker),
+		T(wrong_calls_are_refused),
+		T(gate_and_start),
+		T(deadline_without_a_worker),
+		T(deadline_on_the_wire),
+		T(draining_hands_over),
+		T(asked_from_inside),
+		T(settle_follows_the_table),
+		T(long_routes_compare),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
