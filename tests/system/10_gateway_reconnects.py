@@ -1,0 +1,142 @@
+"""Whatever the gateway does, answers go on, and a session that can be resumed is resumed."""
+
+import subprocess
+
+import pytest
+from fakediscord import threaded
+
+from bot import wait_for
+
+
+def answered(fake, channel, timeout=20):
+    message = fake.say(channel, "!ping")
+    assert fake.wait(lambda: fake.replies_to(message["id"]), timeout), "no answer"
+    return message
+
+
+def live_again(bot, fake, before):
+    wait_for(lambda: len(fake.connections) > before, 20, "a new connection")
+    bot.ready(20)
+
+
+RESUMABLE = {
+    "reset": lambda fake: fake.drop(),
+    "half a frame, then reset": lambda fake: fake.cut(now=True),
+    "op 7": lambda fake: fake.op7(),
+    "op 9 true": lambda fake: fake.op9(resumable=True),
+    "close 4000": lambda fake: fake.close(4000),
+    "close 4008": lambda fake: fake.close(4008),
+    "close 1001": lambda fake: fake.close(1001),
+    "close 4999, not in the table": lambda fake: fake.close(4999),
+}
+FRESH = {
+    "op 9 false": lambda fake: fake.op9(resumable=False),
+    "close 4007": lambda fake: fake.close(4007),
+    "close 4009": lambda fake: fake.close(4009),
+}
+
+
+@pytest.mark.parametrize("name", RESUMABLE)
+@pytest.mark.parametrize("compress", ["zlib", "none"])
+def test_resumes(polite, bots, name, compress):
+    if compress == "none" and name not in ("reset", "op 7"):
+        pytest.skip("the codec matters to two of them")
+    bot = bots(polite, compress=compress)
+    bot.start().ready()
+    answered(polite, polite.channels[0])
+    before = len(polite.connections)
+    RESUMABLE[name](polite)
+    missed = polite.say(polite.channels[1], "!ping")
+    live_again(bot, polite, before)
+    assert polite.wait(lambda: polite.replies_to(missed["id"])), "what was said meanwhile is replayed"
+    answered(polite, polite.channels[2])
+    assert len(polite.identifies) == 1 and len(polite.resumes) >= 1
+    assert len(polite.answers()) == 3
+
+
+@pytest.mark.parametrize("name", FRESH)
+def test_identifies_again(polite, bots, name):
+    bot = bots(polite)
+    bot.start().ready()
+    answered(polite, polite.channels[0])
+    before = len(polite.connections)
+    FRESH[name](polite)
+    live_again(bot, polite, before)
+    answered(polite, polite.channels[1])
+    assert len(polite.identifies) == 2
+
+
+def test_op1_is_answered_at_once(polite, bots):
+    bot = bots(polite)
+    bot.start().ready()
+    before = len(polite.heartbeats)
+    polite.op1()
+    assert polite.wait(lambda: len(polite.heartbeats) > before, 5)
+
+
+def test_zombie_is_noticed(bots):
+    with threaded.Fake(polite=True, heartbeat_ms=400, zombie_factor=1000) as fake:
+        bot = bots(fake)
+        bot.start().ready()
+        before = len(fake.connections)
+        fake.stall(what="all")
+        live_again(bot, fake, before)
+        answered(fake, fake.channels[0])
+        assert len(fake.identifies) == 1, "a zombie is resumed"
+        assert bot.counters()["gateway_zombies"] >= 1
+
+
+def test_no_hello(bots, polite):
+    polite.no_hello(1)
+    bot = bots(polite, hello_timeout=1, backoff_max=1)
+    bot.start().ready(30)
+    answered(polite, polite.channels[0])
+
+
+def test_op7_instead_of_hello(bots, polite):
+    polite.op7_first(1)
+    bots(polite, backoff_max=1).start().ready(30)
+    answered(polite, polite.channels[0])
+
+
+def test_resume_url_that_is_gone(bots, polite):
+    """READY's resume URL leads nowhere: the general one is tried, and the session is kept."""
+    bot = bots(polite, backoff_max=1, connect_timeout=1)
+    bot.start().ready()
+    before = len(polite.connections)
+    polite.resume_gone()
+    polite.drop()
+    live_again(bot, polite, before)
+    answered(polite, polite.channels[0])
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    at = tmp_path_factory.mktemp("tls")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", at / "key.pem",
+                    "-out", at / "cert.pem", "-subj", "/CN=localhost", "-addext",
+                    "subjectAltName=DNS:localhost,IP:127.0.0.1"], check=True, capture_output=True)
+    return str(at / "cert.pem"), str(at / "key.pem")
+
+
+def test_tls(bots, certificate):
+    cert, key = certificate
+    with threaded.Fake(polite=True, cert=cert, key=key, limits=False) as fake:
+        bot = bots(fake, ca_file=cert)
+        bot.start().ready()
+        answered(fake, fake.channels[0])
+        before = len(fake.connections)
+        fake.drop()
+        live_again(bot, fake, before)
+        answered(fake, fake.channels[0])
+        assert len(fake.identifies) == 1
+
+
+def test_tls_of_a_stranger_is_refused(bots, certificate):
+    cert, key = certificate
+    with threaded.Fake(polite=True, cert=cert, key=key) as fake:
+        bot = bots(fake, start_patience=2)
+        bot.start()
+        assert bot.process.wait(30) == 69, "without its authority the certificate is not trusted"
+        assert "certificate" in bot.log().lower()
+        assert not fake.identifies

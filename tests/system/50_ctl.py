@@ -1,0 +1,143 @@
+"""Every verb, as a person and as a script uses it."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from bot import CtlError, wait_for
+
+
+@pytest.fixture
+def bot(polite, bots):
+    one = bots(polite, pools={"echo": {"workers": 2}}, args=["--faults"])
+    return one.start().ready()
+
+
+def test_status_is_one_screen(bot):
+    text = bot.ctl("status")
+    lines = text.splitlines()
+    assert len(lines) <= 24 and max(map(len, lines)) <= 100, text
+    for word in ("ok", "echo.0", "echo.1", "rest.0", "ready"):
+        assert word in text
+    status = bot.status()
+    assert status["health"] == "ok" and status["pid"] == bot.pid
+    assert {w["name"] for w in status["workers"]} == {"echo.0", "echo.1", "rest.0", "rest.1"}
+    assert sum(bool(w["active"]) for w in status["workers"]) == 1
+    assert status["gateway"]["latency_us"] is not None
+
+
+def test_shows(bot, polite):
+    message = polite.say(polite.channels[0], "!ping")
+    assert polite.wait(lambda: polite.replies_to(message["id"]))
+    wait_for(lambda: bot.counters()["deliveries_acked"] >= 1, 10, "acked")
+    for words in (["workers"], ["worker", "echo.0"], ["deliveries"], ["sessions"], ["counters"], ["config"]):
+        assert bot.ctl("show", *words).strip(), words
+        assert bot.ask("show", *words) is not None
+    assert "echo" in bot.ctl("show", "config") and "(set)" in bot.ctl("show", "config")
+    row = bot.ask("explain", message["id"])["deliveries"][0]
+    assert row["state"] == "finished" and row["attempts"] == 1
+    assert row["effects"][0]["status"] == 200
+    assert row["effects"][0]["id"] == polite.replies_to(message["id"])[0]["id"]
+    assert "pong" not in bot.ctl("explain", message["id"])
+
+
+def test_restart_waits_and_changes_only_that(bot):
+    before = {w["name"]: w["pid"] for w in bot.status()["workers"]}
+    bot.ctl("restart", "echo.1")
+    after = {w["name"]: w["pid"] for w in bot.status()["workers"]}
+    assert {n for n in before if before[n] != after[n]} == {"echo.1"}
+    assert bot.worker("echo.1")["state"] == "ready", "it waited"
+    bot.ctl("restart", "rest")
+    final = {w["name"]: w["pid"] for w in bot.status()["workers"]}
+    assert {n for n in after if after[n] != final[n]} == {"rest.0", "rest.1"}
+    assert sum(bool(w["active"]) for w in bot.status()["workers"]) == 1
+
+
+def test_call(bot, polite):
+    me = bot.ask("call", "GET", "/users/@me")
+    assert me["status"] == 200 and me["body"]["id"] == polite.bot_id
+    made = bot.ask("call", "POST", f"/channels/{polite.channels[3]}/messages", json.dumps({"content": "by hand"}))
+    assert made["status"] == 200 and polite.answers(polite.channels[3])[0]["content"] == "by hand"
+    with pytest.raises(CtlError) as error:
+        bot.ctl("call", "GET", "/channels/1")
+    assert error.value.status == 1 and "10003" in error.value.text
+    for words in (["GET", "users/@me"], ["FETCH", "/users/@me"], ["GET", "/a\nb"]):
+        with pytest.raises(CtlError):
+            bot.ctl("call", *words)
+
+
+def test_call_while_the_gateway_is_down(bot, polite):
+    polite.refuse(-1)
+    polite.drop()
+    wait_for(lambda: bot.status()["gateway"]["state"].lower() != "ready", 10, "down")
+    assert bot.ask("call", "GET", "/users/@me")["status"] == 200
+    assert bot.status()["health"] != "ok"
+
+
+def test_no_gateway(polite, bots):
+    bot = bots(polite, args=["--no-gateway"])
+    bot.start().ready()
+    assert bot.status()["gateway"] is None
+    assert bot.ask("call", "GET", "/gateway/bot")["body"]["shards"] == 1
+    assert not polite.connections
+
+
+def test_log_level(bot):
+    bot.ctl("log", "debug")
+    bot.ctl("log", "warning")
+    with pytest.raises(CtlError) as error:
+        bot.ctl("log", "loud")
+    assert error.value.status in (1, 64)
+
+
+def test_faults_only_when_allowed(bot, polite, bots):
+    bot.ctl("fault", "worker.crash", "match=boom,for=1")
+    pid = {w["pid"] for w in bot.status()["workers"]}
+    polite.say(polite.channels[0], "boom")
+    wait_for(lambda: {w["pid"] for w in bot.status()["workers"]} != pid, 10, "it crashed")
+    with pytest.raises(CtlError):
+        bot.ctl("fault", "no.such", "always")
+    other = bots(polite, args=["--no-gateway"])
+    other.start().ready()
+    with pytest.raises(CtlError) as error:
+        other.ctl("fault", "worker.crash", "always")
+    assert "--faults" in error.value.text
+
+
+@pytest.mark.parametrize("words, status", [
+    (["statsu"], 64), (["show"], 64), (["show", "nothing"], 64), (["restart"], 64), (["restart", "nobody"], 66),
+    (["show", "worker", "echo.9"], 66), (["explain", "12345"], 66), (["explain", "words"], 64), (["call", "GET"], 64),
+])
+def test_wrong_words(bot, words, status):
+    done = bot.ctl_run(*words)
+    assert done.returncode == status, (done.returncode, done.stderr)
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    if words == ["statsu"]:
+        assert "status" in done.stderr
+
+
+def test_nobody_there(bots):
+    bot = bots(None)
+    done = bot.ctl_run("status")
+    assert done.returncode == 69 and str(bot.socket) in done.stderr
+
+
+def test_strangers_are_refused(bot):
+    """Another user may not even connect; one of our group may read and not change."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to become somebody else")
+    bot.dir.chmod(0o755)
+    bot.socket.parent.chmod(0o755)
+    bot.socket.chmod(0o666)
+    command = [str(bot.build / "bulkheadctl"), "-s", str(bot.socket)]
+    as_reader = dict(user=65534, group=os.getegid(), extra_groups=[])
+    as_stranger = dict(user=65534, group=65534, extra_groups=[])
+    run = dict(capture_output=True, text=True, check=False, timeout=20, cwd="/")
+    try:
+        assert subprocess.run([*command, "status"], **as_reader, **run).returncode == 0
+        assert subprocess.run([*command, "stop"], **as_reader, **run).returncode == 77
+        assert subprocess.run([*command, "status"], **as_stranger, **run).returncode == 77
+    except PermissionError:
+        pytest.skip("the build tree is not readable for others")

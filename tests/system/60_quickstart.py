@@ -1,0 +1,72 @@
+"""scripts/quickstart as a person uses it: through a terminal, and once without one."""
+
+import os
+import re
+import subprocess
+
+import pexpect
+
+from bot import ROOT, alive, build_dir
+
+QUICKSTART = [str(ROOT / "scripts" / "quickstart"), "--no-install"]
+
+
+def environment():
+    return dict(os.environ, BULKHEAD_BUILD=str(build_dir()), TERM="dumb")
+
+
+def test_once():
+    done = subprocess.run([*QUICKSTART, "--once", "!ping"], capture_output=True, text=True, timeout=120, check=False,
+                          stdin=subprocess.DEVNULL, env=environment())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "bot> pong" in done.stdout and "echo.0" in done.stdout and "drained" in done.stdout
+
+
+def test_once_without_an_answer(monkeypatch):
+    env = environment() | {"BULKHEAD_ANSWER_S": "1"}
+    done = subprocess.run([*QUICKSTART, "--once", "good morning"], capture_output=True, text=True, timeout=120,
+                          check=False, stdin=subprocess.DEVNULL, env=env)
+    assert done.returncode == 1 and "no answer" in done.stderr
+
+
+def test_conversation():
+    child = pexpect.spawn(QUICKSTART[0], QUICKSTART[1:], env=environment(), encoding="utf-8", timeout=60,
+                          dimensions=(40, 120))
+    try:
+        child.expect("up in ([0-9.]+) s")
+        assert float(child.match.group(1)) < (3.0 if "asan" not in str(build_dir()) else 9.0)
+        child.expect("you> ")
+        child.sendline("!ping")
+        child.expect("bot> pong")
+        child.sendline("/help")
+        child.expect("/kill NAME")
+        child.sendline("/status")
+        child.expect(r"echo\.0")
+        child.sendline("/kill echo.0")
+        child.expect(r"killed echo\.0 \(pid (\d+)\)")
+        killed = int(child.match.group(1))
+        child.sendline("!ping")
+        child.expect("bot> pong")
+        child.sendline("/restart echo")
+        child.expect("echo")
+        child.sendline("/kill supervisor")
+        child.expect(r"killed supervisor \(pid (\d+)\)")
+        child.sendline("!ping")
+        child.expect("bot> pong")
+        child.sendline("/kill nobody")
+        child.expect("no such worker")
+        child.sendline("/nonsense")
+        child.expect("no such command")
+        child.sendintr()
+        child.expect("stopped, drained")
+        child.expect(pexpect.EOF)
+        child.close()
+        assert child.exitstatus == 0
+        assert not alive(killed)
+    finally:
+        child.close(force=True)
+
+
+def test_help():
+    done = subprocess.run([QUICKSTART[0], "--help"], capture_output=True, text=True, check=True)
+    assert re.search(r"--once", done.stdout)

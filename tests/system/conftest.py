@@ -1,0 +1,58 @@
+import pathlib
+import sys
+
+import pytest
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "discord")]
+
+from bot import Bot  # noqa: E402
+from fakediscord import threaded  # noqa: E402
+
+
+@pytest.fixture
+def fake():
+    """A fake Discord without rate limits that hinder a test; otherwise as bad as it gets.  Its replay buffer holds
+    what a test says during an outage, so that every ping is owed an answer."""
+    with threaded.Fake(limits=False, buffer_events=2000) as server:
+        yield server
+        assert not server.violations, f"requests that Discord's description does not allow: {server.violations}"
+
+
+@pytest.fixture
+def polite():
+    """A fake Discord on its best day, for tests of something else."""
+    with threaded.Fake(limits=False, polite=True) as server:
+        yield server
+        assert not server.violations, server.violations
+
+
+@pytest.fixture
+def bots(request):
+    """Make bots; each is stopped at the end, and its directory kept when the test failed."""
+    made = []
+
+    def make(*args, **kwargs):
+        made.append(Bot(*args, **kwargs))
+        return made[-1]
+
+    yield make
+    failed = getattr(request.node, "failed", True)
+    reports = []
+    for one in made:
+        one.close(keep_dir=True)
+        report = one.sanitizer_report()
+        reports += [report] if report else []
+        if not failed and not report:
+            one.remove()
+        else:
+            print(f"kept: {one.dir}\n--- last lines of its log\n{one.log()[-6000:] if one.log_path.exists() else ''}")
+
+    assert not reports, reports[0]
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    if call.when == "call":
+        item.failed = outcome.get_result().failed
