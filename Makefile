@@ -15,12 +15,20 @@ PKGS_SUP := libwebsockets libuv zlib openssl
 PKGS_WRK := libcurl jansson libbsd-ctor
 PKGS_CTL := jansson
 
+# Named at once, not by the compiler's first error.
+MISSING	:= $(strip $(foreach p,$(PKGS) $(PKGS_SUP) $(PKGS_WRK),$(shell pkg-config --exists $(p) || echo $(p))))
+ifneq ($(MISSING),)
+ifeq ($(filter help clean,$(MAKECMDGOALS)),)
+$(error pkg-config does not find: $(MISSING); scripts/deps run installs what is missing on Debian)
+endif
+endif
+
 CSTD	:= -std=gnu11 -D_GNU_SOURCE
 WARN	:= -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes
 WERROR	?=
 SAN	?=
 OPT	?= -O2 -g
-CPPFLAGS += -I. $(shell pkg-config --cflags $(PKGS) $(PKGS_SUP) $(PKGS_WRK) cmocka 2>/dev/null) \
+CPPFLAGS += -I. $(shell pkg-config --cflags $(PKGS) $(PKGS_SUP) $(PKGS_WRK) 2>/dev/null) \
 	-DBULKHEAD_VERSION='"$(VERSION)"' -D_FORTIFY_SOURCE=$(if $(SAN),0,2)
 ALLCFLAGS = $(CSTD) $(WARN) $(WERROR) $(OPT) $(SAN) -fstack-protector-strong -fno-omit-frame-pointer $(CFLAGS)
 LIBS	:= $(shell pkg-config --libs $(PKGS))
