@@ -142,22 +142,32 @@ gw_want_gateway_bot(void *arg)
 {
 	struct run	*run = arg;
 
-	calls_ask(run->sup.calls, "GET", "/gateway/bot", SPAN_NONE, 0, on_gateway_bot, run);
+	const struct cfg	*cfg = run->sup.cfg;
+	uint64_t		 half_ms = cfg->start_patience_ms / 2;
+
+	/* At least one answer, or the reason for none, before the patience ends. */
+	calls_ask(run->sup.calls, "GET", "/gateway/bot", SPAN_NONE,
+	    half_ms < cfg->call_timeout_ms ? half_ms : cfg->call_timeout_ms, on_gateway_bot, run);
 }
 
 static void
 gw_on_fatal(void *arg, enum gw_fatal kind, const char *sentence)
 {
-	static const int statuses[] = {
-		[GW_FATAL_TOKEN] = BULKHEADD_EXIT_TOKEN,
-		[GW_FATAL_INTENTS] = BULKHEADD_EXIT_INTENTS,
-		[GW_FATAL_GATEWAY] = BULKHEADD_EXIT_GATEWAY,
+	static const struct {
+		int		 status;
+		const char	*advice;
+	} kinds[] = {
+		[GW_FATAL_TOKEN] = { BULKHEADD_EXIT_TOKEN,
+		    "copy a new one from Discord's developer portal (Bot, Reset Token) into token or token_file" },
+		[GW_FATAL_INTENTS] = { BULKHEADD_EXIT_INTENTS,
+		    "switch them on in the portal (Bot, Privileged Gateway Intents), or set content = false" },
+		[GW_FATAL_GATEWAY] = { BULKHEADD_EXIT_GATEWAY, "a retry would end the same way" },
 	};
 	struct run	*run = arg;
 
-	run->status = statuses[kind];
-	log_err("%s", sentence);
-	sup_stop(&run->sup, sentence);
+	run->status = kinds[kind].status;
+	log_err("%s; %s", sentence, kinds[kind].advice);
+	sup_stop(&run->sup, "Discord ended the session for good");
 }
 
 static void

@@ -1,11 +1,12 @@
 """Whatever the gateway does, answers go on, and a session that can be resumed is resumed."""
 
+import re
 import subprocess
 
 import pytest
 from fakediscord import threaded
 
-from bot import wait_for
+from bot import ROOT, wait_for
 
 
 def answered(fake, channel, timeout=20):
@@ -36,11 +37,9 @@ FRESH = {
 }
 
 
-@pytest.mark.parametrize("name", RESUMABLE)
-@pytest.mark.parametrize("compress", ["zlib", "none"])
+# The codec matters to two of them.
+@pytest.mark.parametrize("name, compress", [(name, "zlib") for name in RESUMABLE] + [("reset", "none"), ("op 7", "none")])
 def test_resumes(polite, bots, name, compress):
-    if compress == "none" and name not in ("reset", "op 7"):
-        pytest.skip("the codec matters to two of them")
     bot = bots(polite, compress=compress)
     bot.start().ready()
     answered(polite, polite.channels[0])
@@ -64,6 +63,24 @@ def test_identifies_again(polite, bots, name):
     live_again(bot, polite, before)
     answered(polite, polite.channels[1])
     assert len(polite.identifies) == 2
+
+
+def fatal_codes():
+    table = (ROOT / "proto" / "closecodes.def").read_text()
+    return [int(code) for code in re.findall(r"^CLOSE\((\d+), FATAL", table, re.M)]
+
+
+@pytest.mark.parametrize("code", fatal_codes())
+def test_fatal_close_ends_it(polite, bots, code):
+    """Each close that no retry mends, from the table itself: one sentence with the code, a status of its own."""
+    bot = bots(polite)
+    bot.start().ready()
+    polite.close(code)
+    status = bot.process.wait(30)
+    assert status == {4004: 77, 4013: 76, 4014: 76}.get(code, 79)
+    errors = [line for line in bot.log().splitlines() if " err " in line]
+    assert len(errors) == 1 and str(code) in errors[0], errors
+    assert len(polite.identifies) == 1
 
 
 def test_op1_is_answered_at_once(polite, bots):

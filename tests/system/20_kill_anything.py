@@ -160,3 +160,21 @@ def test_lost_session(fake, bots):
     wait_for(lambda: len(fake.identifies) == 2, 30, "a new session")
     bot.ready(30)
     check(fake, load, lost_session=True)
+
+
+def test_all_in_one_run(fake, bots):
+    """One load, one bot: each of them is killed once while the pings go on."""
+    bot = bots(fake, pools={"echo": {"workers": 2}}, keep=True)
+    bot.start().ready()
+    load = Load(fake).start()
+    blows = [lambda: bot.kill("echo.0"), lambda: bot.kill("rest"), fake.drop, lambda: bot.kill("supervisor"),
+             lambda: fake.close(4000), lambda: bot.kill("echo.1"), fake.op7]
+    for i, blow in enumerate(blows):
+        load.at((i + 1) * PINGS // (len(blows) + 1))
+        bot.ready()
+        blow()
+        if blow is blows[3]:
+            wait_for(lambda: bot.exits, 10, "the process manager starts it again")
+    load.join()
+    check(fake, load)
+    assert bot.exits == [-signal.SIGKILL]
