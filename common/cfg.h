@@ -3,6 +3,7 @@
  *
  * libConfuse can end the process on odd input, so a short-lived child reads every
  * configuration, checks it whole and writes one CONFIG or CONFIG_BAD frame to its stdout.
+ * Owner: main, from cfg_load to cfg_unload; all else borrows.
  * Secrets: cfg_unload wipes them.  (Not cfg_free: libConfuse has that name and calls it.)
  */
 #ifndef COMMON_CFG_H
@@ -10,6 +11,7 @@
 
 #include "common/mem.h"
 #include "common/span.h"
+#include "common/tables.h"
 
 struct cfg_list {
 	char	**v;
@@ -26,7 +28,8 @@ struct cfg_list {
 #define CFG_LIST(name)		struct cfg_list name;
 
 struct cfg_pool {
-	char	*name;		/* the title: [a-z0-9_-], 1 to 32 bytes, not "rest", not "supervisor" */
+	/* the title: [a-z0-9_-], 1 to 32 bytes, not "rest", not "supervisor" */
+	char	*name;
 #define OPT_GLOBAL(type, name)
 #define OPT_POOL(type, name)	CFG_##type(name)
 #define OPT(scope, type, name, def, min, max, reload, help) OPT_##scope(type, name)
@@ -67,8 +70,8 @@ struct cfg {
 int	 cfg_check_file(const char *path, bool need_token, struct buf *out);
 
 /*
- * The parent: run `argv0 -x config -c path` and turn its frame into a struct.  Blocks until the child
- * ends, at most 10 s: for start only.
+ * The parent: run `argv0 -x config -c path` and turn its frame into a struct.  Blocks until the
+ * child ends, at most 10 s: for start only.
  *	errors_r	on failure: sentences joined by newlines, owned by the caller
  * NULL on failure.
  */
@@ -78,18 +81,24 @@ void	 cfg_unload(struct cfg **);
 /* From a CONFIG payload (trusted only as far as it was checked by the table). */
 struct cfg *cfg_of_frame(struct span payload, const char **why_r);
 
-/* Rows for `show config` and the manual. */
+/* A row of options.def, in words for `show config` and the manual. */
+enum cfg_type {
+	CFG_TYPE_STR, CFG_TYPE_SECRET, CFG_TYPE_MS, CFG_TYPE_INT, CFG_TYPE_BYTES, CFG_TYPE_BOOL,
+	CFG_TYPE_LIST
+};
 struct cfg_option {
 	const char	*scope, *type, *name, *def, *reload, *help;
 	uint64_t	 min, max;
+	enum cfg_type	 kind;
+	bool		 in_pool;
+	size_t		 offset;	/* of its value in struct cfg_pool or struct cfg */
 };
 const struct cfg_option *cfg_options(size_t *n_r);
 /* The effective configuration as one JSON object; secrets as "(set)". */
 void	 cfg_json(const struct cfg *, struct buf *out);
-/* Event name -> index in events.def, or -1; the role's row. */
-int	 cfg_event(struct span name);
 /* Does the pool want this event (by its list, or its role's default)? */
 bool	 cfg_pool_wants(const struct cfg_pool *, const char *event);
-const char *cfg_pool_role(const struct cfg_pool *);	/* name of the built-in role, NULL for exec */
+/* The built-in role, NULL for exec. */
+const struct role_row *cfg_pool_role(const struct cfg_pool *);
 
 #endif

@@ -18,11 +18,14 @@
 struct chan;
 
 struct chan_ops {
-	/* One frame, valid during the call.  The callee may free the channel (chan_free parks it). */
+	/*
+	 * One frame, valid during the call.  The callee may free the channel (chan_free parks it).
+	 */
 	void	(*on_frame)(struct chan *, struct span frame, void *arg);
 	/*
 	 * The peer is gone or broke the framing; called once, then nothing more.
-	 * why: "end of file", "frame of 80000000 bytes above cap 67108864", "write: Broken pipe" ...
+	 * why: "end of file", "frame of 80000000 bytes above cap 67108864", "write: Broken pipe"
+	 * ...
 	 */
 	void	(*on_gone)(struct chan *, const char *why, void *arg);
 };
@@ -46,7 +49,10 @@ int		 chan_send(struct chan *, enum msg_type, const void *src);
 void		 chan_flush(struct chan *);		/* write now what the socket takes */
 size_t		 chan_queued_bytes(const struct chan *);
 bool		 chan_gone(const struct chan *);
-/* Above max_bytes of unsent output the peer counts as gone ("does not read"). 0: no bound (default). */
+/*
+ * Above max_bytes of unsent output the peer counts as gone ("does not read"). 0: no bound
+ * (default).
+ */
 void		 chan_out_max(struct chan *, size_t max_bytes);
 /* Reading is paused while any reason is set; the end of the peer is not seen either. */
 #define CHAN_PAUSE_QUEUE	1u

@@ -19,12 +19,28 @@ uint64_t	 clock_wall_ms(void);			/* since 1970 */
 
 static inline bool mono_is_never(struct mono t) { return t.us == 0; }
 static inline bool mono_before(struct mono a, struct mono b) { return a.us < b.us; }
-static inline struct mono mono_add_ms(struct mono t, uint64_t ms) { return (struct mono){ t.us + ms * 1000 }; }
-static inline struct mono mono_add_us(struct mono t, uint64_t us) { return (struct mono){ t.us + us }; }
+static inline struct mono
+mono_add_ms(struct mono t, uint64_t ms)
+{
+	return (struct mono){ t.us + ms * 1000 };
+}
+static inline struct mono
+mono_add_us(struct mono t, uint64_t us)
+{
+	return (struct mono){ t.us + us };
+}
 /* b - a in ms, rounded down; 0 when b is earlier. */
-static inline uint64_t mono_ms_between(struct mono a, struct mono b) { return b.us > a.us ? (b.us - a.us) / 1000 : 0; }
+static inline uint64_t
+mono_ms_between(struct mono a, struct mono b)
+{
+	return b.us > a.us ? (b.us - a.us) / 1000 : 0;
+}
 /* ms until t, rounded up; 0 when it is past. */
-static inline uint64_t mono_ms_until(struct mono now, struct mono t) { return t.us > now.us ? (t.us - now.us + 999) / 1000 : 0; }
+static inline uint64_t
+mono_ms_until(struct mono now, struct mono t)
+{
+	return t.us > now.us ? (t.us - now.us + 999) / 1000 : 0;
+}
 
 /* "3d 4h", "12m 3s", "450ms": for people.  dst of at least 24 bytes. */
 const char	*clock_human_ms(uint64_t ms, char *dst, uint64_t dst_bytes);

@@ -15,9 +15,9 @@
 #define SPEC_MAX	256	/* messages.def: FAULT.spec */
 
 static const struct {
-	const char	*name, *help;
+	const char	*name;
 } rows[FAULT__N] = {
-#define FAULT_POINT(id, n, h) [FAULT_##id] = { n, h },
+#define FAULT_POINT(id, n, h) [FAULT_##id] = { n },
 #include "proto/faults.def"
 #undef FAULT_POINT
 };
@@ -260,11 +260,4 @@ fault_name(enum fault_point point)
 {
 	assert(point < FAULT__N);
 	return rows[point].name;
-}
-
-const char *
-fault_help(enum fault_point point)
-{
-	assert(point < FAULT__N);
-	return rows[point].help;
 }

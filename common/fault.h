@@ -29,7 +29,10 @@ enum fault_point {
 	FAULT__N
 };
 
-/* Arm from the environment; who is "pool.slot" or "supervisor".  Unknown names: -1, why_r says which. */
+/*
+ * Arm from the environment; who is "pool.slot" or "supervisor".  Unknown names: -1, why_r says
+ * which.
+ */
 int		 fault_init(const char *who, const char *specs, const char **why_r);
 /* Arm or (empty spec) disarm one.  0, or -1 with a sentence. */
 int		 fault_set(struct span name, struct span spec, const char **why_r);
@@ -40,6 +43,5 @@ bool		 fault_armed_any(void);
 /* All armed specs as "name=spec;...", for children; borrowed until the next change. */
 const char	*fault_specs(void);
 const char	*fault_name(enum fault_point);
-const char	*fault_help(enum fault_point);
 
 #endif

@@ -29,18 +29,29 @@ struct json_scan {
 	uint64_t	 is_object;	/* bit per level */
 	unsigned	 expect;	/* internal */
 	struct span	 text;		/* of the last KEY, STRING, NUMBER */
-	size_t		 start;		/* offset of the last token's first byte (the quote of a string) */
+	/* offset of the last token's first byte (the quote of a string) */
+	size_t		 start;
 };
 
 void		 json_scan_init(struct json_scan *, struct span in);
 enum json_token	 json_next(struct json_scan *);
-/* After KEY, or before a value: skip one whole value; range_r (may be NULL) is its text.  False: not JSON. */
+/*
+ * After KEY, or before a value: skip one whole value; range_r (may be NULL) is its text.  False:
+ * not JSON.
+ */
 bool		 json_skip(struct json_scan *, struct span *range_r);
-/* Undo escapes into out (UTF-8; lone surrogates become U+FFFD).  False when malformed or longer than max_bytes. */
+/*
+ * Undo escapes into out (UTF-8; lone surrogates become U+FFFD).  False when malformed or longer
+ * than max_bytes.
+ */
 bool		 json_unescape(struct span text, struct buf *out, size_t max_bytes);
 
-/* One value of a flat look-up: the member `key` of the object in; strings without quotes, escapes as they stand. */
-bool		 json_member(struct span in, const char *key, enum json_token *type_r, struct span *value_r);
+/*
+ * One value of a flat look-up: the member `key` of the object in; strings without quotes, escapes
+ * as they stand.
+ */
+bool		 json_member(struct span in, const char *key, enum json_token *type_r,
+		    struct span *value_r);
 /* Snowflake member: a string or number of decimal digits. */
 bool		 json_member_u64(struct span in, const char *key, uint64_t *v_r);
 
@@ -65,7 +76,7 @@ void	 json_id(struct json_out *, uint64_t);		/* a snowflake: quoted digits */
 void	 json_bool(struct json_out *, bool);
 void	 json_nil(struct json_out *);
 void	 json_raw(struct json_out *, struct span);	/* a whole value, already JSON */
-/* key and value in one */
+/* Key and value in one. */
 void	 json_kv_str(struct json_out *, const char *key, struct span);
 void	 json_kv_cstr(struct json_out *, const char *key, const char *);
 void	 json_kv_u64(struct json_out *, const char *key, uint64_t);

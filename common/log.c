@@ -36,6 +36,7 @@ static struct {
 	int		 level;
 	char		 classes[256];	/* ",gateway,chan," or "," */
 	bool		 classes_all;
+	char		 traced[256];	/* as it was given */
 
 	char		 ring[RING_BYTES];
 	size_t		 head, used;	/* bytes [head, head + used) wrap around */
@@ -111,6 +112,14 @@ forget_fd(void)
 		close(lg.fd);
 	lg.fd = -1;
 	lg.fd_own = lg.fd_socket = false;
+}
+
+void
+log_std_fds(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", O_RDWR) != fd)
+			abort();	/* without /dev/null nothing else would work either */
 }
 
 void
@@ -284,13 +293,38 @@ log_detach(void)
 	lg.loop = NULL;
 }
 
-void
+int
 log_trace_classes(const char *comma_list)
 {
+	static const char *const	 known[] = { "gateway", "chan", "rest", "route", "all" };
+	size_t				 n, i;
+
+	for (const char *p = comma_list; *p != '\0'; p += n + (p[n] == ',')) {
+		n = strcspn(p, ",");
+		for (i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+			if (n == 0 || span_is(span_make(p, n), known[i]))
+				break;
+		if (i == sizeof(known) / sizeof(known[0]))
+			return -1;
+	}
 	snprintf(lg.classes, sizeof(lg.classes), ",%s,", comma_list);
 	lg.classes_all = strstr(lg.classes, ",all,") != NULL;
 	if (lg.classes[1] == ',')
 		lg.classes[1] = '\0';
+	snprintf(lg.traced, sizeof(lg.traced), "%s", comma_list);
+	return 0;
+}
+
+const char *
+log_trace_class_names(void)
+{
+	return "gateway, chan, rest, route, all";
+}
+
+const char *
+log_traced(void)
+{
+	return lg.traced;
 }
 
 bool
@@ -462,18 +496,33 @@ log_trace(const char *class, const char *fmt, ...)
 	va_end(ap);
 }
 
-void
-log_line(int level, const char *tag, struct span text)
+static void
+tagged(int level, const char *class, const char *tag, struct span text)
 {
 	char	 line[LINE_MAX_BYTES + 128];
 	int	 keep = errno;
 	size_t	 n = 0;
 
-	if (level > lg.level)
-		return;
 	if (tag != NULL && tag[0] != '\0')
 		n = (size_t)snprintf(line, 256, "%.200s ", tag);
 	n += span_copy(text, line + n, LINE_MAX_BYTES + 1 - n);
-	emit(level, "", line, n);
+	emit(level, class, line, n);
 	errno = keep;
+}
+
+void
+log_line(int level, const char *tag, struct span text)
+{
+	if (level <= lg.level)
+		tagged(level, "", tag, text);
+}
+
+void
+log_trace_line(struct span class, const char *tag, struct span text)
+{
+	char	 name[33];
+
+	span_copy(class, name, sizeof(name));
+	if (log_traces(name))
+		tagged(LOG_DEBUG, name, tag, text);
 }

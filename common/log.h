@@ -16,6 +16,11 @@
 
 struct loop;
 
+/*
+ * First of all in main: descriptors 0 to 2 that were closed become /dev/null.  Otherwise a file of
+ * ours would get the number, and the log would be written into it.
+ */
+void	 log_std_fds(void);
 /* Before log_attach lines are written at once (non-blocking all the same). */
 void	 log_init(const char *program, int fd, int level);
 void	 log_attach(struct loop *);		/* from now on through the ring */
@@ -23,7 +28,10 @@ void	 log_detach(void);			/* flush what can be flushed at once */
 void	 log_level(int level);			/* LOG_DEBUG..LOG_ERR */
 int	 log_level_of(const char *name);	/* -1 when there is no such level */
 const char *log_level_name(int level);
-void	 log_trace_classes(const char *comma_list);	/* "gateway,chan" or "all" */
+/* "gateway,chan" or "all"; 0, or -1 when a class has no such name: then nothing changes. */
+int	 log_trace_classes(const char *comma_list);
+const char *log_trace_class_names(void);	/* all there are, for people */
+const char *log_traced(void);			/* the comma list in force, "" none */
 bool	 log_traces(const char *class);
 uint64_t log_dropped(void);
 
@@ -31,7 +39,8 @@ uint64_t log_dropped(void);
  * Redirect: lines go to fn instead of the descriptor (a worker passes them up its link).
  * fn must not log.  NULL restores the descriptor.
  */
-void	 log_redirect(void (*fn)(int level, const char *class, const char *line, void *arg), void *arg);
+void	 log_redirect(void (*fn)(int level, const char *class, const char *line, void *arg),
+	    void *arg);
 
 void	 log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void	 log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -40,7 +49,11 @@ void	 log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));	/* a
 void	 log_warnx(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void	 log_err(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void	 log_trace(const char *class, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* A line from elsewhere (a worker's LOG or stderr), already tagged; control bytes are shown as ?. */
+/*
+ * A line from elsewhere (a worker's LOG or stderr), already tagged; control bytes are shown as ?.
+ */
 void	 log_line(int level, const char *tag, struct span text);
+/* Shown when the class is on. */
+void	 log_trace_line(struct span class, const char *tag, struct span text);
 
 #endif

@@ -17,8 +17,10 @@ struct loop;
 struct timer;
 struct watch;
 
-struct loop	*loop_new(void);			/* NULL with errno when the kernel refuses */
-void		 loop_free(struct loop **);		/* runs parked frees; nothing may be pending */
+/* NULL with errno when the kernel refuses. */
+struct loop	*loop_new(void);
+/* Runs parked frees; nothing may be pending. */
+void		 loop_free(struct loop **);
 struct event_base *loop_base(struct loop *);
 void		 loop_run(struct loop *);		/* until loop_stop or nothing is left */
 void		 loop_stop(struct loop *);
@@ -59,13 +61,15 @@ bool		 timer_armed(const struct timer *);
 /* Interest in a descriptor.  what: LOOP_READ | LOOP_WRITE.  The descriptor stays the caller's. */
 #define LOOP_READ	1
 #define LOOP_WRITE	2
-struct watch	*watch_new(struct loop *, int fd, void (*fn)(int fd, int what, void *arg), void *arg);
+struct watch	*watch_new(struct loop *, int fd, void (*fn)(int fd, int what, void *arg),
+		    void *arg);
 void		 watch_set(struct watch *, int what);	/* 0 pauses */
 void		 watch_free(struct watch **);
 
 /* A signal as a loop event. */
 struct sigwatch;
-struct sigwatch	*sigwatch_new(struct loop *, int signo, void (*fn)(int signo, void *arg), void *arg);
+struct sigwatch	*sigwatch_new(struct loop *, int signo, void (*fn)(int signo, void *arg),
+		    void *arg);
 void		 sigwatch_free(struct sigwatch **);
 
 #endif

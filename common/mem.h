@@ -28,8 +28,10 @@ struct buf {
 
 void	 buf_fini(struct buf *);
 void	 buf_reset(struct buf *);			/* keeps the memory */
-void	 buf_shrink(struct buf *, size_t keep_bytes);	/* gives memory back when empty and larger */
-char	*buf_room(struct buf *, size_t bytes);		/* pointer to room at the end; see buf_added */
+/* Gives memory back when empty and larger. */
+void	 buf_shrink(struct buf *, size_t keep_bytes);
+/* Pointer to room at the end; see buf_added. */
+char	*buf_room(struct buf *, size_t bytes);
 void	 buf_added(struct buf *, size_t bytes);
 void	 buf_add(struct buf *, const void *, size_t);
 void	 buf_add_span(struct buf *, struct span);

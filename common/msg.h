@@ -55,7 +55,8 @@ enum msg_type {
 enum msg_kind { MSG_KIND_U64, MSG_KIND_STR, MSG_KIND_BIN, MSG_KIND_LIST };
 
 /* Who may send it; a message from the wrong side is refused by the receiver. */
-enum msg_sender { MSG_FROM_SUPERVISOR, MSG_FROM_WORKER, MSG_FROM_EITHER, MSG_FROM_CTL, MSG_FROM_CTLD, MSG_FROM_CONFIG };
+enum msg_sender { MSG_FROM_SUPERVISOR, MSG_FROM_WORKER, MSG_FROM_EITHER, MSG_FROM_CTL,
+    MSG_FROM_CTLD, MSG_FROM_CONFIG };
 
 struct msg_field {
 	const char	*name;
@@ -81,7 +82,8 @@ const char		*msg_name(unsigned type);	/* "?" when unknown */
 
 struct msg_in {
 	enum msg_type	 type;
-	const char	*why;		/* after a failure: names message and field; static storage, next call overwrites */
+	/* after a failure: names message and field; static storage, next call overwrites */
+	const char	*why;
 	union {
 #define MSG_RESERVED(name, number)
 #define MSG_BEGIN(name, number, sender, help)	struct msg_##name name;
@@ -111,7 +113,8 @@ int	 msg_unpack(struct span frame, msgpack_zone *zone, struct msg_in *in_r);
 
 /*
  * Append the payload of one message to out.  src is the struct of that type.
- * 0, or -1 with out unchanged when a field is out of range: a fault of the caller (*why_r may be NULL).
+ * 0, or -1 with out unchanged when a field is out of range: a fault of the caller (*why_r may be
+ * NULL).
  */
 int	 msg_pack(struct buf *out, enum msg_type, const void *src, const char **why_r);
 

@@ -48,8 +48,8 @@ bool	 span_u64(struct span, uint64_t *v_r);
 size_t	 span_copy(struct span, char *dst, size_t dst_bytes);
 
 /*
- * For "did you mean": the name with the least edit distance to word, NULL when none is near (a third of the
- * word's length, at least 2).  Words above 63 bytes have no neighbours.
+ * For "did you mean": the name with the least edit distance to word, NULL when none is near (a
+ * third of the word's length, at least 2).  Words above 63 bytes have no neighbours.
  */
 const char *span_nearest(struct span word, const char *const *names, size_t names_n);
 

@@ -3,8 +3,8 @@
  *
  * Everything else lives in the rooms beside this file; the callbacks here only connect them.
  */
-#include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <err.h>
@@ -28,6 +28,9 @@
 #include "supervisor/xdoc.h"
 
 #define CONF_DEFAULT	"/etc/bulkhead/bulkhead.conf"
+#define TELL_AGAIN_MS	10000
+#define FDS_BASE	128	/* ourselves, control clients, the rest pool, a reconnect */
+#define FDS_PER_WORKER	8	/* link, board, stderr, pidfd; twice while one replaces another */
 
 /* What only this file needs to know of a running supervisor. */
 struct run {
@@ -41,6 +44,7 @@ struct run {
 	char		 last_api[160];		/* why GET /gateway/bot failed last */
 	unsigned	 waiting;		/* parts of the stop order that have not ended */
 	bool		 paused;		/* the journal is tight */
+	struct mono	 told_at;		/* when the log said so last */
 };
 
 static void	 run_exit_when_done(struct run *);
@@ -51,7 +55,7 @@ usage(FILE *to)
 	fprintf(to,
 	    "usage: bulkheadd [-c FILE] [-T CLASS,...] [--no-gateway] [--faults]\n"
 	    "       bulkheadd -n [-c FILE]          check the configuration and exit\n"
-	    "       bulkheadd -x proto|options|counters|commands|errors|faults\n"
+	    "       bulkheadd -x proto|options|counters|commands|errors|events|faults\n"
 	    "\n"
 	    "  -c, --config FILE   configuration, default " CONF_DEFAULT "\n"
 	    "  -n, --check         read the configuration, say what is wrong with it, exit 0 or %d\n"
@@ -74,15 +78,42 @@ versions(char *dst, size_t bytes)
 
 /* ---- gateway -> journal and queue ---- */
 
+/*
+ * Reading pauses at once, not at the end of the turn: what was read already may be more than there
+ * is room for.
+ */
+static void
+mind_the_room(struct run *run)
+{
+	bool		 tight = journal_tight(run->sup.journal);
+	struct mono	 now;
+
+	if (run->sup.gw == NULL || tight == run->paused)
+		return;
+	run->paused = tight;
+	gw_pause(run->sup.gw, tight);
+	/* Under load this comes and goes with every answer. */
+	now = clock_mono();
+	if (tight && (mono_is_never(run->told_at) ||
+	    mono_ms_between(run->told_at, now) >= TELL_AGAIN_MS)) {
+		run->told_at = now;
+		log_warnx("journal nearly full: reading from Discord pauses whenever it has no room;"
+		    " handlers are too slow, or it is too small (option journal)");
+	}
+}
+
 static int
 gw_on_dispatch(void *arg, const struct envelope *ev, const char *session_id, bool replayed)
 {
 	struct run	*run = arg;
 	unsigned	 wanted = 0;
+	int		 rc;
 
-	if (queue_dispatch(run->sup.queue, ev, session_id, 0, replayed, &wanted) == -1)
-		return -1;
+	if ((rc = queue_dispatch(run->sup.queue, ev, session_id, 0, replayed, &wanted)) != 0)
+		return rc;
 	journal_seq(run->sup.journal, 0, ev->s);
+	if (wanted > 0 && !run->paused)
+		mind_the_room(run);
 	if (wanted > 0 && fault_hits(FAULT_SUP_CRASH_JOURNALED, ev->t))
 		raise(SIGKILL);
 	return 0;
@@ -114,7 +145,8 @@ gw_on_live(void *arg, bool resumed)
 	if (run->sup.phase == SUP_STARTING)
 		run->sup.phase = SUP_RUNNING;
 	pools_self(run->sup.pools, id->user_id, id->application_id, id->shards);
-	log_notice("sess#%u live user=%llu resumed=%d", id->shard, (unsigned long long)id->user_id, resumed);
+	log_notice("sess#%u live user=%llu resumed=%d", id->shard, (unsigned long long)id->user_id,
+	    resumed);
 }
 
 static void
@@ -132,6 +164,10 @@ on_gateway_bot(void *arg, const struct msg_RESULT *res)
 
 	if (res->status == 200)
 		timer_stop(run->patience);
+	else if (res->status != 0)
+		snprintf(run->last_api, sizeof(run->last_api),
+		    "GET /gateway/bot was answered with HTTP status %u; is api_url right?",
+		    (unsigned)res->status);
 	else
 		snprintf(run->last_api, sizeof(run->last_api), "%.*s", (int)res->why.n, res->why.p);
 	gw_bot_answer(run->sup.gw, (unsigned)res->status, res->body);
@@ -219,7 +255,8 @@ pool_on_msg(void *arg, struct child *child, const struct msg_in *in, const char 
 		return queue_ack(child_peer(child), in->ACK.delivery);
 	} else if (in->type == MSG_NACK) {
 		*why_r = "NACK of a delivery that it does not hold";
-		return queue_nack(child_peer(child), in->NACK.delivery, (unsigned)in->NACK.reason, in->NACK.why);
+		return queue_nack(child_peer(child), in->NACK.delivery, (unsigned)in->NACK.reason,
+		    in->NACK.why);
 	} else if (in->type == MSG_CALL) {
 		return calls_from_worker(run->sup.calls, child, &in->CALL, why_r);
 	}
@@ -274,6 +311,10 @@ static const struct pools_ops pools_ops = {
 static void
 queue_give(void *peer, const struct msg_EVENT *ev)
 {
+	log_trace("route", "dlv#%016llx key=%llu %.*s -> %s attempt=%llu flags=%llu",
+	    (unsigned long long)ev->delivery, (unsigned long long)ev->key, (int)ev->name.n,
+	    ev->name.p, child_tag(peer), (unsigned long long)ev->attempt,
+	    (unsigned long long)ev->flags);
 	child_send(peer, MSG_EVENT, ev);	/* a child that is gone returns it with its death */
 }
 
@@ -305,17 +346,12 @@ static void
 run_tail(void *arg)
 {
 	struct run	*run = arg;
-	bool		 tight;
 
 	queue_run(run->sup.queue);
-	if (run->sup.gw == NULL)
-		return;
-	tight = journal_tight(run->sup.journal);
-	if (tight != run->paused) {
-		run->paused = tight;
-		log_warnx("journal %s", tight ? "nearly full: reading from Discord pauses" : "has room again");
-		gw_pause(run->sup.gw, tight);
-	}
+	calls_run(run->sup.calls);
+	mind_the_room(run);
+	if (run->sup.gw != NULL && !run->paused)
+		gw_take_up(run->sup.gw);
 }
 
 /* ---- start ---- */
@@ -336,27 +372,53 @@ find_worker(char *dst, size_t bytes)
 	return access(dst, X_OK);
 }
 
+/*
+ * What this configuration may open at once; workers inherit the limit.  Without enough of them
+ * nothing starts.
+ */
+static void
+want_descriptors(const struct cfg *cfg)
+{
+	struct rlimit	 lim;
+	rlim_t		 need = FDS_BASE;
+
+	for (size_t i = 0; i < cfg->pools_n; i++)
+		need += FDS_PER_WORKER * cfg->pools[i].workers;
+	if (getrlimit(RLIMIT_NOFILE, &lim) == -1 || lim.rlim_cur >= need)
+		return;
+	lim.rlim_cur = lim.rlim_max < need ? lim.rlim_max : need;
+	if (setrlimit(RLIMIT_NOFILE, &lim) == -1 || lim.rlim_cur < need)
+		log_warnx("the limit of open files is %llu, this configuration may need %llu:"
+		    " raise it (ulimit -n, LimitNOFILE=)", (unsigned long long)lim.rlim_cur,
+		    (unsigned long long)need);
+}
+
 /* Make the directory and take the lock that keeps a second instance out.  0, or the exit status. */
 static int
 take_lock(struct run *run)
 {
 	const char	*dir = run->sup.cfg->runtime_dir;
+	struct flock	 whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	char		*path;
 
 	if (mkdir(dir, 0750) == -1 && errno != EEXIST) {
-		log_warn("cannot make runtime_dir %s", dir);
+		log_err("cannot make runtime_dir %s: %s; make it for this user, or set runtime_dir to"
+		    " a place it may write", dir, strerror(errno));
 		return BULKHEADD_EXIT_FAIL;
 	}
 	path = mem_printf("%s/lock", dir);
 	run->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (run->lock_fd == -1) {
-		log_warn("cannot open %s", path);
+		log_err("cannot open %s: %s; runtime_dir must be a directory that this user may"
+		    " write", path, strerror(errno));
 		free(path);
 		return BULKHEADD_EXIT_FAIL;
 	}
 	free(path);
-	if (flock(run->lock_fd, LOCK_EX | LOCK_NB) == -1) {
-		log_err("another bulkheadd is running on %s: stop it, or give this one its own runtime_dir", dir);
+	/* Not flock: a child between fork and exec would hold it on when we are killed. */
+	if (fcntl(run->lock_fd, F_SETLK, &whole) == -1) {
+		log_err("another bulkheadd is running on %s: stop it, or give this one its own"
+		    " runtime_dir", dir);
 		return BULKHEADD_EXIT_INSTANCE;
 	}
 	return 0;
@@ -406,17 +468,21 @@ start_journal(struct run *run)
 	char		*path = mem_printf("%s/journal", sup->cfg->runtime_dir);
 	const char	*why;
 
-	sup->journal = journal_open(path, sup->cfg->journal_bytes, clock_wall_ms(), &sup->opened, &why);
+	sup->journal = journal_open(path, sup->cfg->journal_bytes, clock_wall_ms(), &sup->opened,
+	    &why);
 	if (sup->journal == NULL)
-		log_err("cannot use %s: %s", path, why);
+		log_err("cannot use %s: %s (journal = %llu bytes)", path, why,
+		    (unsigned long long)sup->cfg->journal_bytes);
 	else if (sup->opened.damaged)
 		log_err("%s", sup->opened.text);
 	else if (!sup->opened.created)
 		log_notice("journal: unfinished=%llu finished=%llu aside=%llu",
-		    (unsigned long long)sup->opened.unfinished_n, (unsigned long long)sup->opened.finished_n,
+		    (unsigned long long)sup->opened.unfinished_n,
+		    (unsigned long long)sup->opened.finished_n,
 		    (unsigned long long)sup->opened.aside_n);
 	if (sup->journal != NULL && !sup->opened.tmpfs)
-		log_warnx("runtime_dir %s is not on tmpfs: a slow disk can stall the heartbeat", sup->cfg->runtime_dir);
+		log_warnx("runtime_dir %s is not on tmpfs: a slow disk can stall the heartbeat",
+		    sup->cfg->runtime_dir);
 	free(path);
 	return sup->journal == NULL ? -1 : 0;
 }
@@ -437,10 +503,11 @@ run_start(struct run *run)
 	char			*path;
 	int			 status;
 
+	want_descriptors(sup->cfg);
 	if ((status = take_lock(run)) != 0)
 		return status;
 	if ((sup->loop = loop_new()) == NULL) {
-		log_warn("cannot make the event loop");
+		log_err("cannot make the event loop: %s", strerror(errno));
 		return BULKHEADD_EXIT_FAIL;
 	}
 	log_attach(sup->loop);
@@ -564,7 +631,8 @@ sup_stop(struct sup *sup, const char *why)
 	log_notice("stopping: %s", why);
 	timer_stop(run->patience);
 	run->bound = timer_new(sup->loop, on_bound, run);
-	timer_arm_ms(run->bound, sup->cfg->drain_ms + sup->cfg->last_word_ms + sup->cfg->rest_grace_ms + 2000);
+	timer_arm_ms(run->bound,
+	    sup->cfg->drain_ms + sup->cfg->last_word_ms + sup->cfg->rest_grace_ms + 2000);
 	control_stopping(sup->control);
 	queue_hold(sup->queue, true);
 	if (sup->gw != NULL) {
@@ -572,7 +640,8 @@ sup_stop(struct sup *sup, const char *why)
 		gw_stop(sup->gw, false);
 	}
 	run->waiting++;
-	pools_stop(sup->pools, false, sup->cfg->drain_ms, sup->cfg->last_word_ms, on_handlers_stopped, run);
+	pools_stop(sup->pools, false, sup->cfg->drain_ms, sup->cfg->last_word_ms,
+	    on_handlers_stopped, run);
 }
 
 /* ---- main ---- */
@@ -597,6 +666,16 @@ config_child(const char *conf, bool need_token)
 	return rc == 0 ? 0 : BULKHEADD_EXIT_CONFIG;
 }
 
+/* What was printed has to arrive: a full disk is a failure. */
+static int
+printed(void)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return BULKHEADD_EXIT_OK;
+	warn("stdout");
+	return BULKHEADD_EXIT_FAIL;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -611,7 +690,7 @@ main(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct run	 run = { .sup.conf = CONF_DEFAULT, .lock_fd = -1 };
+	struct run	 run = { .sup.conf = CONF_DEFAULT, .lock_fd = -1, .told_at = MONO_NEVER };
 	struct sup	*sup = &run.sup;
 	const char	*explain = NULL, *trace = NULL, *why;
 	char		*errors = NULL, text[256];
@@ -619,7 +698,8 @@ main(int argc, char **argv)
 	sigset_t	 block;
 	int		 ch;
 
-	while ((ch = getopt_long(argc, argv, "c:gnT:x:Vh", options, NULL)) != -1) {
+	log_std_fds();
+	while ((ch = getopt_long(argc, argv, "c:nT:x:Vh", options, NULL)) != -1) {
 		switch (ch) {
 		case 'c': sup->conf = optarg; break;
 		case 'n': check = true; break;
@@ -630,10 +710,10 @@ main(int argc, char **argv)
 		case 'V':
 			versions(text, sizeof(text));
 			puts(text);
-			return 0;
+			return printed();
 		case 'h':
 			usage(stdout);
-			return 0;
+			return printed();
 		default:
 			usage(stderr);
 			return BULKHEADD_EXIT_USAGE;
@@ -648,6 +728,11 @@ main(int argc, char **argv)
 	if (explain != NULL)
 		return xdoc_main(explain);
 
+	if (trace != NULL && log_trace_classes(trace) == -1) {
+		warnx("-T %s: there are %s", trace, log_trace_class_names());
+		return BULKHEADD_EXIT_USAGE;
+	}
+
 	/* A signal that comes while we start waits for the loop. */
 	sigemptyset(&block);
 	sigaddset(&block, SIGTERM);
@@ -655,6 +740,10 @@ main(int argc, char **argv)
 	sigprocmask(SIG_BLOCK, &block, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	log_init("bulkheadd", STDERR_FILENO, LOG_INFO);
+	if (access("/proc/self/exe", X_OK) == -1) {
+		warnx("/proc is not mounted here: it is needed to start workers and to watch them");
+		return BULKHEADD_EXIT_FAIL;
+	}
 	sup->cfg = cfg_load("/proc/self/exe", sup->conf, !sup->no_gateway, &errors);
 	if (sup->cfg == NULL) {
 		fprintf(stderr, "%s\n", errors);
@@ -664,18 +753,17 @@ main(int argc, char **argv)
 	if (check) {
 		printf("%s: ok\n", sup->conf);
 		cfg_unload(&sup->cfg);
-		return 0;
+		return printed();
 	}
 	log_level(log_level_of(sup->cfg->log_level));
-	if (trace != NULL)
-		log_trace_classes(trace);
 	if (fault_init("supervisor", getenv("BULKHEAD_FAULTS"), &why) == -1) {
 		log_err("BULKHEAD_FAULTS: %s", why);
 		cfg_unload(&sup->cfg);
 		return BULKHEADD_EXIT_USAGE;
 	}
 	if (find_worker(run.worker, sizeof(run.worker)) == -1) {
-		log_warn("cannot find bulkhead-worker beside bulkheadd");
+		log_err("cannot run %s: %s; it must lie beside bulkheadd", run.worker,
+		    strerror(errno));
 		cfg_unload(&sup->cfg);
 		return BULKHEADD_EXIT_FAIL;
 	}

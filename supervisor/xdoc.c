@@ -151,7 +151,8 @@ document_errors(struct buf *out)
 static void
 document_events(struct buf *out)
 {
-	head(out, "Events that a pool may want", "event | intents | key | identity | order | at the bound");
+	head(out, "Events that a pool may want",
+	    "event | intents | key | identity | order | at the bound");
 #define EVENT(name, intents, key, identity, order, shed)			\
 	code_cell(out, #name);							\
 	cell(out, strcmp(#intents, "0") == 0 ? "none" : #intents);		\

@@ -22,6 +22,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/mem.h"
+#include "common/request.h"
 #include "worker/echo/echo.h"
 #include "worker/rest/rest.h"
 #include "worker/runtime/link.h"
@@ -66,10 +67,14 @@ set_signals(void)
 	static const int	 ignored[] = { SIGPIPE, SIGTERM, SIGINT, SIGHUP };
 	static char		 stack[CRASH_STACK];
 	stack_t			 alt = { .ss_sp = stack, .ss_size = sizeof(stack) };
-	struct sigaction	 sa = { .sa_handler = on_crash, .sa_flags = SA_RESETHAND | SA_NODEFER | SA_ONSTACK };
+	struct sigaction	 sa = {
+		.sa_handler = on_crash,
+		.sa_flags = SA_RESETHAND | SA_NODEFER | SA_ONSTACK
+	};
 	void			*prime[1];
 
-	(void)backtrace(prime, 1);		/* loads libgcc now: malloc is no option in the handler */
+	/* Loads libgcc now: malloc is no option in the handler. */
+	(void)backtrace(prime, 1);
 	sigaltstack(&alt, NULL);
 	sigemptyset(&sa.sa_mask);
 	for (size_t i = 0; i < sizeof(crashes) / sizeof(crashes[0]); i++)
@@ -98,10 +103,13 @@ map_board(void)
 	struct stat	 st;
 	struct board	*b = MAP_FAILED;
 
-	if (fstat(CONTRACT_BOARD_FD, &st) == 0 && S_ISREG(st.st_mode) && st.st_size >= (off_t)sizeof(*b))
-		b = mmap(NULL, sizeof(*b), PROT_READ | PROT_WRITE, MAP_SHARED, CONTRACT_BOARD_FD, 0);
+	if (fstat(CONTRACT_BOARD_FD, &st) == 0 && S_ISREG(st.st_mode) &&
+	    st.st_size >= (off_t)sizeof(*b))
+		b = mmap(NULL, sizeof(*b), PROT_READ | PROT_WRITE, MAP_SHARED, CONTRACT_BOARD_FD,
+		    0);
 	if (b == MAP_FAILED)
-		b = mmap(NULL, sizeof(*b), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		b = mmap(NULL, sizeof(*b), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		    0);
 	return b == MAP_FAILED ? NULL : b;
 }
 
@@ -230,14 +238,17 @@ option_u64(const struct msg_HELLO *h, const char *name, uint64_t fallback)
 }
 
 static void
-set_log_level(const struct msg_HELLO *h)
+set_log(const struct msg_HELLO *h)
 {
-	char	*name = option(h, "log_level");
+	char	*name = option(h, "log_level"), *trace = option(h, "trace");
 	int	 level = name == NULL ? -1 : log_level_of(name);
 
 	if (level >= 0)
 		log_level(level);
+	if (trace != NULL && log_trace_classes(trace) == -1)
+		log_warnx("option trace names a class that is not known here: %s", trace);
 	free(name);
+	free(trace);
 }
 
 static int
@@ -284,12 +295,14 @@ build_handler(struct wrk *w, const struct msg_HELLO *h, const char **why_r)
 static void
 say_ready(struct wrk *w)
 {
-	static const char *const	 verbs[] = { "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE" };
-	struct buf			 b = { 0 };
-	struct msg_READY		 m = { .version = PROTO_VERSION };
+	struct msg_READY	 m = { .version = PROTO_VERSION };
+	struct buf		 b = { 0 };
+	const char *const	*verbs;
+	size_t			 n;
 
+	verbs = request_methods(&n);
 	if (w->rest != NULL)
-		for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+		for (size_t i = 0; i < n; i++) {
 			msg_list_str(&b, span_of(verbs[i]));
 			msg_list_str(&b, SPAN("one request to Discord's REST API"));
 		}
@@ -304,8 +317,8 @@ name_process(struct wrk *w, const struct msg_HELLO *h)
 	const char	*why = NULL;
 	char		*hash;
 
-	snprintf(w->name, sizeof(w->name), "%.*s.%llu#%llu", (int)h->pool.n, h->pool.p, (unsigned long long)h->slot,
-	    (unsigned long long)h->generation);
+	snprintf(w->name, sizeof(w->name), "%.*s.%llu#%llu", (int)h->pool.n, h->pool.p,
+	    (unsigned long long)h->slot, (unsigned long long)h->generation);
 	setproctitle("%s", w->name);
 	hash = strchr(w->name, '#');
 	*hash = '\0';				/* faults name slots, not generations */
@@ -330,7 +343,7 @@ on_hello(struct wrk *w, const struct msg_HELLO *h)
 	}
 	if (rest)
 		prctl(PR_SET_DUMPABLE, 0);	/* it holds the token from here on */
-	set_log_level(h);
+	set_log(h);
 	name_process(w, h);
 	if (fault_hits(FAULT_WORKER_EXIT, SPAN_NONE)) {
 		end(w, (int)fault_arg(FAULT_WORKER_EXIT, 1));
@@ -436,7 +449,8 @@ on_msg(void *arg, const struct msg_in *in)
 		on_hello(w, &in->HELLO);
 	else if (!w->greeted)
 		on_bad(w, "the first message is not HELLO");
-	else if (!on_common(w, in) && !(w->rest != NULL ? on_rest_msg(w->rest, in) : on_handler_msg(w->tasks, in)))
+	else if (!on_common(w, in) &&
+	    !(w->rest != NULL ? on_rest_msg(w->rest, in) : on_handler_msg(w->tasks, in)))
 		on_bad(w, msg_name(in->type));
 }
 
@@ -498,6 +512,7 @@ main(int argc, char **argv)
 {
 	struct wrk	 w = { 0 };
 
+	log_std_fds();
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
 		printf("bulkhead-worker %s, protocol %d\n", BULKHEAD_VERSION, PROTO_VERSION);
 		return CONTRACT_EXIT_OK;
@@ -511,7 +526,8 @@ main(int argc, char **argv)
 		return CONTRACT_EXIT_USAGE;
 	}
 	if (!is_stream_socket(CONTRACT_FD)) {
-		fprintf(stderr, "bulkhead-worker: descriptor %d is no socket: this program is started by bulkheadd\n",
+		fprintf(stderr, "bulkhead-worker: descriptor %d is no socket:"
+		    " this program is started by bulkheadd\n",
 		    CONTRACT_FD);
 		return CONTRACT_EXIT_USAGE;
 	}

@@ -1,42 +1,13 @@
 /*
- * worker - what every room of bulkhead-worker shares: the numbers of the tables and the one struct
- * wrk.
+ * worker - what every room of bulkhead-worker shares: the one struct wrk.
  */
 #ifndef WORKER_WORKER_H
 #define WORKER_WORKER_H
 
 #include "common/clock.h"
 #include "common/msg.h"
+#include "common/tables.h"
 #include "proto/contract.h"
-
-/* <sys/tree.h> of libbsd makes all functions of a tree; nobody uses each of them. */
-#define UNUSED	__attribute__((unused))
-
-enum error {
-#define ERR(name, number, text) ERR_##name = number,
-#include "proto/errors.def"
-#undef ERR
-};
-
-enum lane {
-#define LANE(name, number, help) LANE_##name = number,
-#include "proto/lanes.def"
-#undef LANE
-	LANE__N
-};
-
-/* The sentence of errors.def. */
-static inline const char *
-error_text(uint64_t error)
-{
-	switch (error) {
-#define ERR(name, number, text) case number: return text;
-#include "proto/errors.def"
-#undef ERR
-	default:
-		return "an error that this version does not know";
-	}
-}
 
 struct link;
 struct loop;

@@ -16,33 +16,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/queue.h>
-#include <sys/tree.h>
 
 #include "common/count.h"
 #include "common/fault.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/request.h"
+#include "common/tree.h"
 #include "proto/contract.h"
 #include "supervisor/control/calls.h"
 
 #define NONCE_MS	60000	/* guarantee 8; Discord remembers a nonce for minutes */
 #define CALL_GRACE_MS	1000	/* the rest worker has the same deadline and answers first */
-#define METHOD_MAX	16
-#define PATH_MAX_BYTES	2048		/* messages.def: CALL.path */
-#define ROUTE_BYTES	(METHOD_MAX + 1 + PATH_MAX_BYTES + 1)
-
-enum call_error {
-#define ERR(name, number, text) CALL_##name = number,
-#include "proto/errors.def"
-#undef ERR
-};
-
-enum call_lane {
-#define LANE(name, number, help) LANE_##name = number,
-#include "proto/lanes.def"
-#undef LANE
-};
+#define ROUTE_BYTES	(REQUEST_METHOD_MAX + 1 + REQUEST_PATH_MAX + 1)
 
 enum call_state { CALL_WAITING, CALL_SENT };
 
@@ -57,7 +44,7 @@ struct call {
 	uint64_t		 delivery, ordinal, lane;
 	uint64_t		 first_ms;	/* wall, first given to a service; 0 not yet */
 	uint64_t		 deaths;	/* of rest workers that had it */
-	enum call_error		 refused;	/* it ends with this as soon as the timer runs */
+	enum error		 refused;	/* it ends with this as soon as the timer runs */
 	bool			 changes, kept, timed;
 	bool			 again;		/* SENT, and not for the first time */
 	struct child		*service;	/* when SENT */
@@ -86,6 +73,7 @@ struct calls {
 	struct timer		*timer;
 	struct mono		 armed;		/* never: it is not */
 	bool			 gate;
+	bool			 roomless;	/* a call waits for room in the journal */
 	uint64_t		 wire;		/* the last one used */
 	size_t			 open;
 	TAILQ_HEAD(, call)	 line;
@@ -97,18 +85,16 @@ struct calls {
 	struct ordinals		 ordinals;
 };
 
-#define CMP(a, b)	((a) < (b) ? -1 : (a) > (b))
-
 static int
 wire_cmp(const struct call *a, const struct call *b)
 {
-	return CMP(a->wire, b->wire);
+	return TREE_CMP(a->wire, b->wire);
 }
 
 static int
 due_cmp(const struct call *a, const struct call *b)
 {
-	return a->due.us != b->due.us ? CMP(a->due.us, b->due.us) : CMP(a->wire, b->wire);
+	return a->due.us != b->due.us ? TREE_CMP(a->due.us, b->due.us) : TREE_CMP(a->wire, b->wire);
 }
 
 static int
@@ -116,117 +102,21 @@ number_cmp(const struct call *a, const struct call *b)
 {
 	uintptr_t	 x = (uintptr_t)a->from, y = (uintptr_t)b->from;
 
-	return x != y ? CMP(x, y) : CMP(a->number, b->number);
+	return x != y ? TREE_CMP(x, y) : TREE_CMP(a->number, b->number);
 }
 
 static int
 ordinal_cmp(const struct call *a, const struct call *b)
 {
 	if (a->delivery != b->delivery)
-		return CMP(a->delivery, b->delivery);
-	return CMP(a->ordinal, b->ordinal);
+		return TREE_CMP(a->delivery, b->delivery);
+	return TREE_CMP(a->ordinal, b->ordinal);
 }
 
-RB_GENERATE_INTERNAL(wires, call, by_wire, wire_cmp, static __attribute__((__unused__)))
-RB_GENERATE_INTERNAL(dues, call, by_due, due_cmp, static __attribute__((__unused__)))
-RB_GENERATE_INTERNAL(numbers, call, by_number, number_cmp, static __attribute__((__unused__)))
-RB_GENERATE_INTERNAL(ordinals, call, by_ordinal, ordinal_cmp, static __attribute__((__unused__)))
-
-/* ---- routes.def ---- */
-
-struct route_row {
-	const char		*method, *template;
-	enum call_lane		 lane;
-	enum call_settle	 settle;
-	uint64_t		 code;		/* of CODE: the error that means "took effect" */
-};
-
-static const struct route_row rows[] = {
-#define ROUTE(method, template, lane, settle, nonce)				\
-	{ #method, template, LANE_##lane, SETTLE_##settle, nonce },
-#include "proto/routes.def"
-#undef ROUTE
-};
-
-/* {} stands for one segment that is not empty; the query does not count. */
-static bool
-template_fits(const char *t, struct span path)
-{
-	const char	*p = path.p, *end, *query;
-
-	query = path.n == 0 ? NULL : memchr(path.p, '?', path.n);
-	end = query == NULL ? path.p + path.n : query;
-	while (*t != '\0') {
-		if (t[0] == '{' && t[1] == '}') {
-			const char	*from = p;
-
-			while (p < end && *p != '/')
-				p++;
-			if (p == from)
-				return false;
-			t += 2;
-		} else if (p < end && *p == *t) {
-			p++;
-			t++;
-		} else
-			return false;
-	}
-	return p == end;
-}
-
-static const struct route_row *
-row_of(struct span method, struct span path)
-{
-	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
-		if (span_is(method, rows[i].method) && template_fits(rows[i].template, path))
-			return &rows[i];
-	return NULL;
-}
-
-static bool
-method_changes(struct span method)
-{
-	return !span_is(method, "GET") && !span_is(method, "HEAD");
-}
-
-enum call_settle
-calls_settle(struct span method, struct span path)
-{
-	const struct route_row	*row = row_of(method, path);
-
-	if (row != NULL)
-		return row->settle;
-	return span_is(method, "POST") ? SETTLE_DOUBT : SETTLE_REPEAT;
-}
-
-static uint64_t
-lane_of(struct span method, struct span path)
-{
-	const struct route_row	*row = row_of(method, path);
-
-	if (row != NULL)
-		return row->lane;
-	if (!method_changes(method))
-		return LANE_BULK;
-	return span_is(method, "PATCH") ? LANE_EDIT : LANE_CREATE;
-}
-
-static bool
-request_valid(struct span method, struct span path)
-{
-	static const char *const methods[] = { "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE" };
-	bool	 known = false;
-
-	for (size_t i = 0; i < sizeof(methods) / sizeof(*methods); i++)
-		known = known || span_is(method, methods[i]);
-	if (!known || path.n == 0 || path.n > PATH_MAX_BYTES || path.p[0] != '/')
-		return false;
-	/* Anything else would end the request line or a log line early. */
-	for (size_t i = 0; i < path.n; i++)
-		if (path.p[i] <= ' ' || path.p[i] == 0x7f)
-			return false;
-	return true;
-}
+TREE_GENERATE(wires, call, by_wire, wire_cmp)
+TREE_GENERATE(dues, call, by_due, due_cmp)
+TREE_GENERATE(numbers, call, by_number, number_cmp)
+TREE_GENERATE(ordinals, call, by_ordinal, ordinal_cmp)
 
 /* What the journal remembers of a call: "POST /channels/1/messages".  dst of ROUTE_BYTES. */
 static struct span
@@ -322,7 +212,7 @@ call_new(struct calls *cs, struct span method, struct span path, struct span bod
 		KEEP(body, body);
 #undef KEEP
 	c->kept = kept;
-	c->changes = method_changes(method);
+	c->changes = request_changes(method);
 	c->delivery = delivery;
 	c->ordinal = ordinal;
 	c->wire = ++cs->wire;
@@ -359,22 +249,11 @@ answer(struct calls *cs, struct call *c, const struct msg_RESULT *res)
 		fn(c->arg, &out);
 }
 
-static const char *
-error_text(unsigned error)
-{
-	switch (error) {
-#define ERR(name, number, text) case number: return text;
-#include "proto/errors.def"
-#undef ERR
-	}
-	return "?";
-}
-
 static struct msg_RESULT
-refusal(enum call_error error)
+refusal(enum error error)
 {
 	return (struct msg_RESULT){
-		.error = (uint64_t)error, .why = span_of(error_text((unsigned)error))
+		.error = (uint64_t)error, .why = span_of(error_text(error))
 	};
 }
 
@@ -383,7 +262,7 @@ refusal(enum call_error error)
  * forget or stop everything, and must not find us in the middle of a walk.
  */
 static void
-call_fail(struct calls *cs, struct call *c, enum call_error error)
+call_fail(struct calls *cs, struct call *c, enum error error)
 {
 	c->state = CALL_WAITING;
 	c->refused = error;
@@ -393,27 +272,27 @@ call_fail(struct calls *cs, struct call *c, enum call_error error)
 /* ---- sending ---- */
 
 /*
- * Was it given to a service before, and may it be given again?  CALL_OK or the error that it ends
+ * Was it given to a service before, and may it be given again?  ERR_OK or the error that it ends
  * with. A nonce is made from delivery and ordinal, so that a call without them has none.
  */
-static enum call_error
+static enum error
 settle(const struct call *c, uint64_t now_ms)
 {
 	if (c->first_ms == 0 || !c->changes)
-		return CALL_OK;
-	switch (calls_settle(c->method, c->path)) {
+		return ERR_OK;
+	switch (request_rule(c->method, c->path).settle) {
 	case SETTLE_REPEAT:
 	case SETTLE_CODE:
-		return CALL_OK;
+		return ERR_OK;
 	case SETTLE_NONCE:
 		if (c->ordinal == 0 || now_ms + 1000 < c->first_ms ||
 		    now_ms >= c->first_ms + NONCE_MS)
-			return CALL_EAMBIGUOUS;
-		return CALL_OK;
+			return ERR_EAMBIGUOUS;
+		return ERR_OK;
 	case SETTLE_DOUBT:
 		break;
 	}
-	return CALL_EAMBIGUOUS;
+	return ERR_EAMBIGUOUS;
 }
 
 static bool
@@ -434,14 +313,14 @@ call_send(struct calls *cs, struct call *c, struct span body)
 	struct msg_CALL		 msg;
 	struct effect		*e;
 	struct delivery		*d;
-	enum call_error		 verdict;
+	enum error		 verdict;
 	uint64_t		 now_ms = clock_wall_ms(), left_ms;
 
 	if (!still_held(c)) {
-		call_fail(cs, c, CALL_EACKED);
+		call_fail(cs, c, ERR_EACKED);
 		return;
 	}
-	if ((verdict = settle(c, now_ms)) != CALL_OK) {
+	if ((verdict = settle(c, now_ms)) != ERR_OK) {
 		call_fail(cs, c, verdict);
 		return;
 	}
@@ -457,10 +336,18 @@ call_send(struct calls *cs, struct call *c, struct span body)
 	msg.deadline_ms = left_ms == 0 ? 1 : left_ms;
 	if (c->ordinal != 0 && !c->again) {
 		d = journal_find(cs->journal, c->delivery);
-		if (d == NULL ||
-		    journal_asked(cs->journal, d, c->ordinal, c->route, now_ms, &e) == -1) {
-			/* -1: the journal has no room just now, and nothing went out. */
-			call_fail(cs, c, d == NULL ? CALL_EACKED : CALL_ERETRY);
+		if (d == NULL || d->effects_n >= PROTO_EFFECTS_MAX) {
+			call_fail(cs, c, d == NULL ? ERR_EACKED : ERR_ETOOBIG);
+			return;
+		}
+		if (journal_asked(cs->journal, d, c->ordinal, c->route, now_ms, &e) == -1) {
+			/*
+			 * No room just now: others end and give some.  It waits, within its
+			 * deadline.
+			 */
+			cs->roomless = true;
+			if (!c->kept)
+				call_fail(cs, c, ERR_ERETRY);
 			return;
 		}
 		if (fault_hits(FAULT_SUP_CRASH_ASKED, c->route))
@@ -487,7 +374,7 @@ send_or_keep(struct calls *cs, struct call *c, struct span body)
 	if (can_send(cs))
 		call_send(cs, c, c->kept ? c->body : body);
 	else if (!c->kept)
-		call_fail(cs, c, CALL_ERETRY);
+		call_fail(cs, c, ERR_ERETRY);
 }
 
 static void
@@ -498,8 +385,17 @@ send_waiting(struct calls *cs)
 	if (!can_send(cs))
 		return;
 	TAILQ_FOREACH_SAFE(c, &cs->line, in_line, next)
-		if (c->state == CALL_WAITING && c->refused == CALL_OK)
+		if (c->state == CALL_WAITING && c->refused == ERR_OK)
 			call_send(cs, c, c->body);
+}
+
+void
+calls_run(struct calls *cs)
+{
+	if (!cs->roomless)
+		return;
+	cs->roomless = false;
+	send_waiting(cs);
 }
 
 static void
@@ -531,7 +427,7 @@ on_due(void *arg)
 	cs->armed = MONO_NEVER;
 	while ((c = RB_MIN(dues, &cs->dues)) != NULL && !mono_before(now, c->due)) {
 		struct msg_RESULT	 res =
-		    refusal(c->refused != CALL_OK ? c->refused : CALL_EDEADLINE);
+		    refusal(c->refused != ERR_OK ? c->refused : ERR_EDEADLINE);
 		struct msg_CANCEL	 cancel = { .kind = 1, .id = c->wire };
 
 		/* A SENT one may take effect yet: the record waits for its RESULT. */
@@ -548,7 +444,7 @@ on_due(void *arg)
 /* ---- asking ---- */
 
 static int
-refuse_worker(struct child *child, uint64_t number, enum call_error error)
+refuse_worker(struct child *child, uint64_t number, enum error error)
 {
 	struct msg_RESULT	 res = refusal(error);
 
@@ -570,7 +466,7 @@ effect_of(const struct delivery *d, uint64_t ordinal)
 static int
 answer_done(struct child *child, uint64_t number, const struct effect *e)
 {
-	struct msg_RESULT	 res = refusal(e->status < 400 ? CALL_OK : CALL_EHTTP);
+	struct msg_RESULT	 res = refusal(e->status < 400 ? ERR_OK : ERR_EHTTP);
 
 	COUNT(calls_answered);
 	res.call = number;
@@ -589,12 +485,12 @@ answer_done(struct child *child, uint64_t number, const struct effect *e)
 static void
 attach(struct calls *cs, struct call *c, struct child *child, const struct msg_CALL *msg)
 {
-	struct msg_RESULT	 res = refusal(CALL_ECANCELLED);
+	struct msg_RESULT	 res = refusal(ERR_ECANCELLED);
 	uint64_t		 more_ms = c->state == CALL_SENT ? CALL_GRACE_MS : 0;
 
 	answer(cs, c, &res);
 	worker_owns(cs, c, child, msg->call);
-	due_set(cs, c, c->refused != CALL_OK ? clock_mono() :
+	due_set(cs, c, c->refused != ERR_OK ? clock_mono() :
 	    mono_add_ms(clock_mono(), msg->deadline_ms + more_ms));
 }
 
@@ -618,13 +514,13 @@ calls_from_worker(struct calls *cs, struct child *child, const struct msg_CALL *
 	}
 	COUNT(calls);
 	if (!span_is(msg->service, "discord") || cs->open >= CALLS_MAX)
-		return refuse_worker(child, msg->call, CALL_ESERVICE);
-	if (!request_valid(msg->verb, msg->path) ||
-	    method_changes(msg->verb) != (msg->ordinal != 0) ||
+		return refuse_worker(child, msg->call, ERR_ESERVICE);
+	if (request_check(msg->verb, msg->path) != NULL ||
+	    request_changes(msg->verb) != (msg->ordinal != 0) ||
 	    (msg->delivery == 0 && msg->ordinal != 0))
-		return refuse_worker(child, msg->call, CALL_EINVALID);
+		return refuse_worker(child, msg->call, ERR_EINVALID);
 	if (msg->delivery != 0 && (d = queue_held(child_peer(child), msg->delivery)) == NULL)
-		return refuse_worker(child, msg->call, CALL_EACKED);
+		return refuse_worker(child, msg->call, ERR_EACKED);
 	if (msg->ordinal != 0) {
 		route = route_make(msg->verb, msg->path, text);
 		key.delivery = msg->delivery;
@@ -632,12 +528,12 @@ calls_from_worker(struct calls *cs, struct child *child, const struct msg_CALL *
 		e = effect_of(d, msg->ordinal);
 		if ((c = RB_FIND(ordinals, &cs->ordinals, &key)) != NULL) {
 			if (!span_eq(c->route, route))
-				return refuse_worker(child, msg->call, CALL_EORDINAL);
+				return refuse_worker(child, msg->call, ERR_EORDINAL);
 			attach(cs, c, child, msg);
 			return 0;
 		}
 		if (e != NULL && !journal_effect_is(e, route))
-			return refuse_worker(child, msg->call, CALL_EORDINAL);
+			return refuse_worker(child, msg->call, ERR_EORDINAL);
 		if (e != NULL && e->done)
 			return answer_done(child, msg->call, e);
 	}
@@ -656,27 +552,27 @@ calls_ask(struct calls *cs, const char *method, const char *path, struct span bo
     uint64_t deadline_ms, void (*fn)(void *arg, const struct msg_RESULT *), void *arg)
 {
 	struct span	 m = span_of(method), p = span_of(path);
-	enum call_error	 refused = CALL_OK;
+	enum error	 refused = ERR_OK;
 	struct call	*c;
 
 	COUNT(calls);
-	if (!request_valid(m, p)) {
-		refused = CALL_EINVALID;
-		m.n = m.n > METHOD_MAX ? METHOD_MAX : m.n;
+	if (request_check(m, p) != NULL) {
+		refused = ERR_EINVALID;
+		m.n = m.n > REQUEST_METHOD_MAX ? REQUEST_METHOD_MAX : m.n;
 		p = SPAN("/");
 	} else if (cs->open >= CALLS_MAX)
-		refused = CALL_ESERVICE;
+		refused = ERR_ESERVICE;
 	else if (body.n > PROTO_CALL_KEEP_MAX && !can_send(cs))
-		refused = CALL_ERETRY;
-	if (refused != CALL_OK) {
+		refused = ERR_ERETRY;
+	if (refused != ERR_OK) {
 		COUNT(calls_refused);
 		body = SPAN_NONE;
 	}
 	c = call_new(cs, m, p, body, 0, 0);
-	c->lane = lane_of(m, p);
+	c->lane = request_rule(m, p).lane;
 	c->fn = fn;
 	c->arg = arg;
-	if (refused != CALL_OK) {
+	if (refused != ERR_OK) {
 		call_fail(cs, c, refused);
 		return;
 	}
@@ -708,11 +604,11 @@ calls_forget(struct calls *cs, void *arg)
 static bool
 settled_by_code(const struct call *c, const struct msg_RESULT *res)
 {
-	const struct route_row	*row = row_of(c->method, c->path);
+	struct request_rule	 rule = request_rule(c->method, c->path);
 	uint64_t		 code;
 
-	return c->again && res->error == CALL_EHTTP && row != NULL && row->settle == SETTLE_CODE &&
-	    json_member_u64(res->body, "code", &code) && code == row->code;
+	return c->again && res->error == ERR_EHTTP && rule.settle == SETTLE_CODE &&
+	    json_member_u64(res->body, "code", &code) && code == rule.code;
 }
 
 /*
@@ -722,10 +618,34 @@ settled_by_code(const struct call *c, const struct msg_RESULT *res)
 static bool
 is_final(const struct msg_RESULT *res)
 {
-	if (res->error == CALL_OK)
+	if (res->error == ERR_OK)
 		return true;
-	return res->error == CALL_EHTTP && res->status >= 400 && res->status < 500 &&
+	return res->error == ERR_EHTTP && res->status >= 400 && res->status < 500 &&
 	    res->status != 401 && res->status != 408 && res->status != 429;
+}
+
+/* Nothing was done by it, nor by any sending before it. */
+static bool
+is_undone(const struct call *c, const struct msg_RESULT *res)
+{
+	return !c->again && (res->error == ERR_EUNREACHABLE || res->error == ERR_ELIMITED);
+}
+
+static void
+note_effect(struct calls *cs, const struct call *c, const struct msg_RESULT *res)
+{
+	struct delivery	*d;
+
+	if (is_final(res) && fault_hits(FAULT_SUP_CRASH_EFFECT, c->route))
+		raise(SIGKILL);
+	/* Finished: it was acked while this was on the wire, and nothing will ask again. */
+	d = journal_find(cs->journal, c->delivery);
+	if (d == NULL || d->state == DLV_FINISHED)
+		return;
+	if (is_final(res))
+		journal_effect(cs->journal, d, c->ordinal, res->status, res->id);
+	else if (is_undone(c, res))
+		journal_unasked(cs->journal, d, c->ordinal);
 }
 
 int
@@ -734,7 +654,6 @@ calls_result(struct calls *cs, struct child *child, const struct msg_RESULT *res
 {
 	struct call		 key = { .wire = res->call }, *c;
 	struct msg_RESULT	 out = *res;
-	struct delivery		*d;
 
 	c = RB_FIND(wires, &cs->wires, &key);
 	if (c == NULL || c->state != CALL_SENT || c->service != child) {
@@ -742,18 +661,12 @@ calls_result(struct calls *cs, struct child *child, const struct msg_RESULT *res
 		return -1;
 	}
 	if (settled_by_code(c, res)) {
-		out = refusal(CALL_OK);
+		out = refusal(ERR_OK);
 		out.why = SPAN_NONE;
 		out.status = 204;
 	}
-	if (c->ordinal != 0 && is_final(&out)) {
-		if (fault_hits(FAULT_SUP_CRASH_EFFECT, c->route))
-			raise(SIGKILL);
-		/* Finished: it was acked while this was on the wire, and nothing will ask again. */
-		d = journal_find(cs->journal, c->delivery);
-		if (d != NULL && d->state != DLV_FINISHED)
-			journal_effect(cs->journal, d, c->ordinal, out.status, out.id);
-	}
+	if (c->ordinal != 0)
+		note_effect(cs, c, &out);
 	answer(cs, c, &out);
 	call_drop(cs, c);
 	return 0;
@@ -799,7 +712,7 @@ calls_service_down(struct calls *cs, struct child *child)
 {
 	struct service	*s = service_of(cs, child);
 	struct call	*c, *next;
-	enum call_error	 verdict;
+	enum error	 verdict;
 	uint64_t	 now_ms = clock_wall_ms();
 	size_t		 again = 0, ended = 0;
 
@@ -820,10 +733,10 @@ calls_service_down(struct calls *cs, struct child *child)
 			continue;
 		}
 		if (c->deaths >= cs->cfg->poison)
-			verdict = CALL_EPOISON;
-		else if ((verdict = settle(c, now_ms)) == CALL_OK && !c->kept)
-			verdict = CALL_ERETRY;
-		if (verdict != CALL_OK) {
+			verdict = ERR_EPOISON;
+		else if ((verdict = settle(c, now_ms)) == ERR_OK && !c->kept)
+			verdict = ERR_ERETRY;
+		if (verdict != ERR_OK) {
 			ended++;
 			call_fail(cs, c, verdict);
 			continue;

@@ -1,17 +1,20 @@
 /*
  * calls - every CALL is kept until its RESULT.
  *
- * From workers, from bulkheadctl and from the supervisor itself (GET /gateway/bot) to the service `discord`: the
- * active rest worker.  When it dies the next one that is READY becomes active and gets what was open, in order,
- * with asked_ms set.  Changing calls of a delivery are journaled: asked before they go out, effect when they are back.
+ * From workers, from bulkheadctl and from the supervisor itself (GET /gateway/bot) to the service
+ * `discord`: the active rest worker.  When it dies the next one that is READY becomes active and
+ * gets what was open, in order, with asked_ms set.  Changing calls of a delivery are journaled:
+ * asked before they go out, effect when they are back.
  *
- *  - ordinal done on the same route: answered from the journal, no request.  On another route: EORDINAL.
- *  - asked, not done: proto/routes.def decides (REPEAT, NONCE within 60 s, CODE, DOUBT -> EAMBIGUOUS).
+ *  - ordinal done on the same route: answered from the journal, no request.  On another route:
+ *    EORDINAL.
+ *  - asked, not done: proto/routes.def decides (REPEAT, NONCE within 60 s, CODE, DOUBT ->
+ *    EAMBIGUOUS).
  *  - delivery that this worker does not hold: EACKED.
  *  - above PROTO_CALL_KEEP_MAX: sent, not kept; ERETRY when the worker dies.
  *  - in flight in `poison` dead rest workers: EPOISON.
- *  - no rest worker: kept until its deadline.
- * Bounded: CALLS_MAX open at once; above it ESERVICE at once.
+ *  - no rest worker, or no room in the journal for what is asked: kept until its deadline.
+ * Owner: struct sup.  Bounded: CALLS_MAX open at once; above it ESERVICE at once.
  */
 #ifndef SUPERVISOR_CALLS_H
 #define SUPERVISOR_CALLS_H
@@ -28,27 +31,33 @@ struct calls	*calls_new(struct loop *, const struct cfg *, struct journal *);
 void		 calls_free(struct calls **);
 
 /* From a worker.  -1: broke the protocol (a number used twice). */
-int		 calls_from_worker(struct calls *, struct child *, const struct msg_CALL *, const char **why_r);
+int		 calls_from_worker(struct calls *, struct child *, const struct msg_CALL *,
+		    const char **why_r);
 /* From inside: fn is called once, with borrowed result. deadline_ms 0: call_timeout. */
-void		 calls_ask(struct calls *, const char *method, const char *path, struct span body, uint64_t deadline_ms,
-		    void (*fn)(void *arg, const struct msg_RESULT *), void *arg);
+void		 calls_ask(struct calls *, const char *method, const char *path, struct span body,
+		    uint64_t deadline_ms, void (*fn)(void *arg, const struct msg_RESULT *),
+		    void *arg);
 /* Forget a calls_ask whose asker is gone. */
 void		 calls_forget(struct calls *, void *arg);
 /* RESULT of a rest worker. -1: no such call was open in it. */
-int		 calls_result(struct calls *, struct child *, const struct msg_RESULT *, const char **why_r);
+int		 calls_result(struct calls *, struct child *, const struct msg_RESULT *,
+		    const char **why_r);
 
 /* A rest worker is READY / takes no more / is dead. */
 void		 calls_service_up(struct calls *, struct child *);
 void		 calls_service_draining(struct calls *, struct child *);
 void		 calls_service_down(struct calls *, struct child *);
-/* A handler worker is dead: its calls are dropped at their RESULT (the effect is still journaled). */
+/*
+ * A handler worker is dead: its calls are dropped at their RESULT (the effect is still journaled).
+ */
 void		 calls_worker_down(struct calls *, struct child *);
 const struct child *calls_active(const struct calls *);
 size_t		 calls_open(const struct calls *);
-/* No CALL goes out before this is set: the rest worker of a former supervisor may still be writing. */
+/* Send what the journal had no room for.  Call at the loop tail. */
+void		 calls_run(struct calls *);
+/*
+ * No CALL goes out before this is set: the rest worker of a former supervisor may still be writing.
+ */
 void		 calls_gate(struct calls *, bool open);
-/* The row of routes.def that fits, with its rule for methods. */
-enum call_settle { SETTLE_REPEAT, SETTLE_NONCE, SETTLE_DOUBT, SETTLE_CODE };
-enum call_settle calls_settle(struct span method, struct span path);
 
 #endif

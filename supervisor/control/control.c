@@ -1,8 +1,5 @@
 /*
- * control - see control.h.
- *
- * One client asks one thing at a time; what has to wait (restart, call) is a struct pending that
- * outlives its client when it must, so that a callback never finds a client that is gone.
+ * control - see control.h.  What a client may ask is in verbs.c.
  */
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -18,76 +15,25 @@
 
 #include "common/chan.h"
 #include "common/count.h"
-#include "common/fault.h"
-#include "common/json.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "proto/contract.h"
 #include "supervisor/control/calls.h"
+#include "supervisor/control/client.h"
 #include "supervisor/control/control.h"
-#include "supervisor/control/status.h"
 
 #define CLIENTS_MAX	16
 #define OUT_MAX		(1u << 20)
 #define ANSWER_MAX	(OUT_MAX - (64u << 10))	/* of one document; the rest is framing and END */
 #define SAY_MAX		(512u << 10)		/* messages.def: SAY.json */
 #define IDLE_MS		30000
-#define WORDS_MAX	64
 #define GROUPS_MAX	1024
 #define ACCEPTS_PER_TURN 8
 #define ACCEPT_AGAIN_MS	1000	/* after accept failed for want of descriptors or memory */
 
-enum privilege { READ, CHANGE };
-
-struct client;
-
-/*
- * Something that ends later.  Owned by whoever will call it back; the list is for the stop order.
- */
-struct pending {
-	struct control		*control;	/* NULL: it was freed */
-	struct client		*client;	/* NULL: gone, or told already */
-	bool			 is_call;	/* calls_forget can take it back */
-	char			 name[64];
-	TAILQ_ENTRY(pending)	 next;
-};
-
-struct client {
-	struct control		*control;
-	struct chan		*chan;
-	struct timer		*idle;
-	struct pending		*pending;
-	char			 tag[64];
-	bool			 may_change;
-	bool			 stays;		/* asked for the stop: kept until we are gone */
-	TAILQ_ENTRY(client)	 next;
-};
-
-struct control {
-	struct sup		*sup;
-	char			*path;
-	int			 fd;
-	struct watch		*watch;
-	struct timer		*again;
-	msgpack_zone		*zone;
-	struct buf		 doc;		/* the answer being made */
-	TAILQ_HEAD(, client)	 clients;
-	TAILQ_HEAD(, pending)	 pendings;
-	size_t			 clients_n;
-	uint64_t		 made;		/* clients so far, for tags */
-	bool			 stopping;
-};
-
-struct ask {
-	struct span	 words[WORDS_MAX];	/* without the verb */
-	size_t		 words_n;
-	struct span	 body;
-	bool		 wait;
-};
-
 /* ---- answers ---- */
 
-static void
+void
 client_end(struct client *cl, unsigned status, const char *why)
 {
 	struct msg_END	 end = { .status = status, .why = span_of(why) };
@@ -101,7 +47,7 @@ client_end(struct client *cl, unsigned status, const char *why)
 		timer_arm_ms(cl->idle, IDLE_MS);
 }
 
-static void __attribute__((format(printf, 3, 4)))
+void
 client_endf(struct client *cl, unsigned status, const char *fmt, ...)
 {
 	char	 why[513];
@@ -113,8 +59,7 @@ client_endf(struct client *cl, unsigned status, const char *fmt, ...)
 	client_end(cl, status, why);
 }
 
-/* Send what is in control->doc and end. */
-static void
+void
 client_answer(struct client *cl, unsigned status, const char *why)
 {
 	struct span	 all = buf_span(&cl->control->doc);
@@ -133,8 +78,8 @@ client_answer(struct client *cl, unsigned status, const char *why)
 	client_end(cl, status, why);
 }
 
-static struct buf *
-doc_begin(struct client *cl)
+struct buf *
+client_doc(struct client *cl)
 {
 	buf_reset(&cl->control->doc);
 	buf_shrink(&cl->control->doc, SAY_MAX);
@@ -143,7 +88,7 @@ doc_begin(struct client *cl)
 
 /* ---- pending ---- */
 
-static struct pending *
+struct pending *
 pending_new(struct client *cl, struct span name, bool is_call)
 {
 	struct pending	*p = mem_alloc(sizeof(*p));
@@ -158,8 +103,7 @@ pending_new(struct client *cl, struct span name, bool is_call)
 	return p;
 }
 
-/* The callback came, or never will.  The client that still waits for it, or NULL. */
-static struct client *
+struct client *
 pending_free(struct pending *p)
 {
 	struct client	*cl = p->client;
@@ -183,367 +127,6 @@ pending_detach(struct pending *p)
 		calls_forget(p->control->sup->calls, p);
 		(void)pending_free(p);
 	}
-}
-
-/* ---- commands ---- */
-
-static void
-cmd_status(struct client *cl, const struct ask *ask)
-{
-	(void)ask;
-	status_json(cl->control->sup, doc_begin(cl));
-	client_answer(cl, CTL_EXIT_OK, "");
-}
-
-static void
-names_add(void *arg, const struct worker_view *v)
-{
-	struct buf	*b = arg;
-
-	if (b->n < 300)
-		buf_printf(b, " %s", v->name);
-}
-
-static void
-end_no_worker(struct client *cl, struct span name, const char *what)
-{
-	struct buf	 names = { 0 };
-
-	if (cl->control->sup->pools != NULL)
-		pools_each(cl->control->sup->pools, NULL, names_add, &names);
-	client_endf(cl, CTL_EXIT_NOTFOUND, "no %s is named '%.*s'; there %s%.*s", what,
-	    (int)(name.n > 64 ? 64 : name.n), name.p, names.n == 0 ? "are none yet" : "are:",
-	    (int)names.n, buf_span(&names).p == NULL ? "" : buf_span(&names).p);
-	buf_fini(&names);
-}
-
-static void
-show_worker(struct client *cl, const struct ask *ask)
-{
-	char	 name[64];
-
-	if (ask->words_n < 2) {
-		client_end(cl, CTL_EXIT_USAGE, "usage: bulkheadctl show worker NAME");
-		return;
-	}
-	span_copy(ask->words[1], name, sizeof(name));
-	if (status_worker(cl->control->sup, name, doc_begin(cl)))
-		client_answer(cl, CTL_EXIT_OK, "");
-	else
-		end_no_worker(cl, ask->words[1], "worker");
-}
-
-static void
-show_config(struct sup *sup, struct buf *out)
-{
-	cfg_json(sup->cfg, out);
-}
-
-static void
-cmd_show(struct client *cl, const struct ask *ask)
-{
-	static const char *const topics[] = {
-		"workers", "worker", "deliveries", "sessions", "counters", "config"
-	};
-	static void (*const lists[])(struct sup *, struct buf *) = {
-		status_workers, NULL, status_deliveries, status_sessions, status_counters,
-		    show_config
-	};
-	const size_t	 n = sizeof(topics) / sizeof(*topics);
-	struct span	 topic = ask->words[0];
-	const char	*near;
-	size_t		 i;
-
-	for (i = 0; i < n && !span_is(topic, topics[i]); i++)
-		;
-	if (i == n) {
-		near = span_nearest(topic, topics, n);
-		client_endf(cl, CTL_EXIT_USAGE, "nothing is called '%.*s'; %s%s%s",
-		    (int)(topic.n > 64 ? 64 : topic.n), topic.p,
-		    near == NULL ? "" : "did you mean '",
-		    near == NULL ? "see 'bulkheadctl help show'" : near, near == NULL ? "" : "'?");
-	} else if (lists[i] == NULL) {
-		show_worker(cl, ask);
-	} else if (ask->words_n > 1) {
-		client_endf(cl, CTL_EXIT_USAGE, "usage: bulkheadctl show %s", topics[i]);
-	} else {
-		lists[i](cl->control->sup, doc_begin(cl));
-		client_answer(cl, CTL_EXIT_OK, "");
-	}
-}
-
-static void
-cmd_explain(struct client *cl, const struct ask *ask)
-{
-	struct json_out	 o;
-	struct buf	 paths = { 0 };
-	uint64_t	 id;
-
-	if (!span_u64(ask->words[0], &id)) {
-		client_end(cl, CTL_EXIT_USAGE, "a message id has decimal digits only");
-		return;
-	}
-	if (journal_explain(cl->control->sup->journal, id, &paths) == 0) {
-		client_endf(cl, CTL_EXIT_NOTFOUND,
-		    "nothing is known of %" PRIu64 ": it did not arrive, no pool"
-		    " wanted it, or it was finished too long ago", id);
-	} else {
-		json_out_init(&o, doc_begin(cl));
-		json_obj(&o);
-		json_kv_id(&o, "object", id);
-		json_key(&o, "deliveries");
-		json_raw(&o, buf_span(&paths));
-		json_obj_end(&o);
-		client_answer(cl, CTL_EXIT_OK, "");
-	}
-	buf_fini(&paths);
-}
-
-static void
-on_restarted(void *arg, const char *why)
-{
-	struct pending	*p = arg;
-	struct client	*cl = p->client;
-
-	if (cl != NULL) {
-		if (why == NULL)
-			client_endf(cl, CTL_EXIT_OK, "%s restarted", p->name);
-		else
-			client_endf(cl, CTL_EXIT_FAILED, "%s: %s", p->name, why);
-	}
-	(void)pending_free(p);
-}
-
-static void
-cmd_restart(struct client *cl, const struct ask *ask)
-{
-	struct pools	*pools = cl->control->sup->pools;
-	struct pending	*p;
-
-	if (pools == NULL) {
-		client_end(cl, CTL_EXIT_FAILED, "still starting");
-		return;
-	}
-	p = pending_new(cl, ask->words[0], false);
-	if (!ask->wait) {
-		p->client = NULL;
-		cl->pending = NULL;
-	}
-	/* From here p may be gone: the callback frees it. */
-	if (pools_restart(pools, p->name, on_restarted, p) == -1) {
-		(void)pending_free(p);
-		end_no_worker(cl, ask->words[0], "pool or worker");
-		return;
-	}
-	log_notice("%s asked for a restart of %.*s", cl->tag, (int)ask->words[0].n,
-	    ask->words[0].p);
-	if (!ask->wait)
-		client_end(cl, CTL_EXIT_OK, "under way");
-}
-
-/* Is this one whole JSON value? */
-static bool
-is_json(struct span s)
-{
-	struct json_scan	 scan;
-	enum json_token		 t;
-
-	if (s.n == 0)
-		return false;
-	json_scan_init(&scan, s);
-	while ((t = json_next(&scan)) != JSON_TOK_BAD)
-		if (t == JSON_TOK_END)
-			return true;
-	return false;
-}
-
-static const char *
-error_name(uint64_t error)
-{
-	switch (error) {
-#define ERR(name, number, text) case number: return #name;
-#include "proto/errors.def"
-#undef ERR
-	}
-	return "?";
-}
-
-/* One sentence for people; Discord's own words and code when it gave some. */
-static void
-call_why(const struct msg_RESULT *res, char *dst, size_t dst_bytes)
-{
-	struct span	 said = res->why;
-	enum json_token	 type;
-	uint64_t	 code;
-
-	if (res->error == 0 && res->status < 400)
-		dst[0] = '\0';
-	else if (res->status == 0)
-		snprintf(dst, dst_bytes, "%s: %.*s", error_name(res->error), (int)said.n, said.p);
-	else if (json_member(res->body, "message", &type, &said) && type == JSON_TOK_STRING &&
-	    json_member_u64(res->body, "code", &code))
-		snprintf(dst, dst_bytes, "HTTP status %" PRIu64 ": %.*s (code %" PRIu64 ")",
-		    res->status, (int)(said.n > 400 ? 400 : said.n), said.p, code);
-	else
-		snprintf(dst, dst_bytes, "HTTP status %" PRIu64 ": %.*s", res->status,
-		    (int)res->why.n, res->why.p);
-}
-
-static void
-on_called(void *arg, const struct msg_RESULT *res)
-{
-	struct pending	*p = arg;
-	struct client	*cl = pending_free(p);
-	struct json_out	 o;
-	char		 why[513];
-
-	if (cl == NULL)
-		return;
-	json_out_init(&o, doc_begin(cl));
-	json_obj(&o);
-	json_kv_cstr(&o, "error", error_name(res->error));
-	json_kv_u64(&o, "status", res->status);
-	json_kv_id(&o, "id", res->id);
-	json_kv_str(&o, "why", res->why);
-	json_key(&o, "body");
-	if (is_json(res->body))
-		json_raw(&o, res->body);
-	else
-		json_str(&o, res->body);
-	json_obj_end(&o);
-	call_why(res, why, sizeof(why));
-	client_answer(cl, why[0] == '\0' ? CTL_EXIT_OK : CTL_EXIT_FAILED, why);
-}
-
-static void
-cmd_call(struct client *cl, const struct ask *ask)
-{
-	struct calls	*calls = cl->control->sup->calls;
-	struct span	 body = ask->body;
-	struct pending	*p;
-	char		 method[16], path[2048 + 1];
-
-	if (ask->words[0].n >= sizeof(method) || ask->words[1].n >= sizeof(path)) {
-		client_end(cl, CTL_EXIT_USAGE, "no such method, or a path above 2048 bytes");
-		return;
-	}
-	span_copy(ask->words[0], method, sizeof(method));
-	span_copy(ask->words[1], path, sizeof(path));
-	if (body.n == 0 && ask->words_n > 2)
-		body = ask->words[2];
-	p = pending_new(cl, SPAN("call"), true);
-	if (!ask->wait) {
-		p->client = NULL;
-		cl->pending = NULL;
-	}
-	log_info("%s calls method=%s", cl->tag, method);
-	calls_ask(calls, method, path, body, 0, on_called, p);
-	if (!ask->wait)
-		client_end(cl, CTL_EXIT_OK, "under way");
-}
-
-static void
-cmd_log(struct client *cl, const struct ask *ask)
-{
-	char	 name[16];
-	int	 level;
-
-	span_copy(ask->words[0], name, sizeof(name));
-	if ((level = log_level_of(name)) == -1) {
-		client_end(cl, CTL_EXIT_USAGE, "a level is one of: debug info notice warning err");
-		return;
-	}
-	log_level(level);
-	log_notice("%s set the log level to %s", cl->tag, log_level_name(level));
-	client_endf(cl, CTL_EXIT_OK, "the supervisor logs from %s on; workers keep the level they"
-	    " started with", log_level_name(level));
-}
-
-static void
-cmd_fault(struct client *cl, const struct ask *ask)
-{
-	struct sup	*sup = cl->control->sup;
-	struct span	 spec = ask->words_n > 1 ? ask->words[1] : SPAN("");
-	const char	*why = "?";
-
-	if (!sup->faults) {
-		client_end(cl, CTL_EXIT_DENIED,
-		    "faults can be armed only when bulkheadd runs under --faults");
-		return;
-	}
-	if (spec.n > 256 || ask->words[0].n == 0 || ask->words[0].n > 64) {
-		client_end(cl, CTL_EXIT_USAGE, "NAME has at most 64 bytes, SPEC at most 256");
-		return;
-	}
-	if (fault_set(ask->words[0], spec, &why) == -1) {
-		client_end(cl, CTL_EXIT_USAGE, why);
-		return;
-	}
-	if (sup->pools != NULL)
-		pools_fault(sup->pools, ask->words[0], spec);
-	client_endf(cl, CTL_EXIT_OK, "%.*s %s", (int)ask->words[0].n, ask->words[0].p,
-	    spec.n == 0 ? "disarmed" : "armed");
-}
-
-static void
-cmd_stop(struct client *cl, const struct ask *ask)
-{
-	char	 why[96];
-
-	cl->stays = ask->wait;
-	if (cl->stays)
-		timer_stop(cl->idle);
-	snprintf(why, sizeof(why), "bulkheadctl stop (%s)", cl->tag);
-	client_end(cl, CTL_EXIT_OK, "stopping");
-	sup_stop(cl->control->sup, why);
-}
-
-static const struct command {
-	const char	*name, *args;
-	size_t		 min, max;
-	enum privilege	 privilege;
-	void		(*run)(struct client *, const struct ask *);
-} commands[] = {
-#define CMD(name, args, min, max, privilege, help) { #name, args, min, max, privilege, cmd_##name },
-#include "proto/ctlcmds.def"
-#undef CMD
-};
-#define COMMANDS_N	(sizeof(commands) / sizeof(*commands))
-
-static void
-unknown_command(struct client *cl, struct span verb)
-{
-	const char	*names[COMMANDS_N], *near;
-
-	for (size_t i = 0; i < COMMANDS_N; i++)
-		names[i] = commands[i].name;
-	near = span_nearest(verb, names, COMMANDS_N);
-	client_endf(cl, CTL_EXIT_USAGE, "no command is called '%.*s'; %s%s%s",
-	    (int)(verb.n > 64 ? 64 : verb.n), verb.p, near == NULL ? "" : "did you mean '",
-	    near == NULL ? "see 'bulkheadctl help'" : near, near == NULL ? "" : "'?");
-}
-
-static void
-run_command(struct client *cl, struct span verb, const struct ask *ask)
-{
-	const struct command	*cmd = NULL;
-
-	for (size_t i = 0; i < COMMANDS_N; i++)
-		if (span_is(verb, commands[i].name))
-			cmd = &commands[i];
-	if (cmd == NULL)
-		unknown_command(cl, verb);
-	else if (ask->words_n < cmd->min || ask->words_n > cmd->max)
-		client_endf(cl, CTL_EXIT_USAGE, "usage: bulkheadctl %s%s%s", cmd->name,
-		    cmd->args[0] == '\0' ? "" : " ", cmd->args);
-	else if (cmd->privilege == CHANGE && !cl->may_change)
-		client_endf(cl, CTL_EXIT_DENIED,
-		    "'%s' changes something: only root and the user of the"
-		    " supervisor may", cmd->name);
-	else if (cmd->privilege == CHANGE && cl->control->stopping && cmd->run != cmd_stop)
-		client_end(cl, CTL_EXIT_FAILED, "the supervisor is stopping");
-	else
-		cmd->run(cl, ask);
 }
 
 /* ---- clients ---- */
@@ -586,7 +169,7 @@ on_ask(struct client *cl, const struct msg_ASK *msg)
 		}
 		ask.words[ask.words_n++] = word;
 	}
-	run_command(cl, verb, &ask);
+	verbs_run(cl, verb, &ask);
 }
 
 static void

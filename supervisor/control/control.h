@@ -1,10 +1,11 @@
 /*
- * control - the control socket: bulkheadctl's other end.
+ * control - the control socket: bulkheadctl's other end.  Owner: struct sup.
  *
- * Unix stream socket runtime_dir/control.sock, mode 0660, frames of messages.def (ASK in; SAY*, END out).
- * Who may read and who may change is decided by SO_PEERCRED: root and our own user may change, members of our
- * group may read.  Peers from our own process tree are refused.  Answers are JSON; bulkheadctl makes text of it.
- * Bounds: 16 clients, 1 MiB unread output per client (then closed), 30 s without a command.
+ * Unix stream socket runtime_dir/control.sock, mode 0660, frames of messages.def (ASK in; SAY*, END
+ * out).  Who may read and who may change is decided by SO_PEERCRED: root and our own user may
+ * change, members of our group may read.  Peers from our own process tree are refused.  Answers are
+ * JSON; bulkheadctl makes text of it.  Bounds: 16 clients, 1 MiB unread output per client (then
+ * closed), 30 s without a command.
  */
 #ifndef SUPERVISOR_CONTROL_H
 #define SUPERVISOR_CONTROL_H

@@ -8,14 +8,18 @@
 #include "supervisor/supervisor.h"
 
 /*
- * health: "ok"; "degraded" with reasons (a worker not READY, gateway not live, lines dropped, journal damaged or
- * not on tmpfs, dead letters); "down" when nothing can be answered (no rest worker, or gateway not live for 60 s).
+ * health: "ok"; "degraded" with reasons (a worker not READY, gateway not live, lines dropped,
+ * journal damaged or not on tmpfs, dead letters); "down" when nothing can be answered (no rest
+ * worker, or gateway not live for 60 s).
  */
 void	 status_json(struct sup *, struct buf *out);
 void	 status_workers(struct sup *, struct buf *out);
-bool	 status_worker(struct sup *, const char *name, struct buf *out);	/* with obituaries; false: no such worker */
-void	 status_deliveries(struct sup *, struct buf *out);		/* waiting, given, aside; at most 1,000 */
-void	 status_sessions(struct sup *, struct buf *out);		/* gateway session, rest sessions as last reported */
+/* With obituaries; false: no such worker. */
+bool	 status_worker(struct sup *, const char *name, struct buf *out);
+/* Waiting, given, aside; at most 1,000. */
+void	 status_deliveries(struct sup *, struct buf *out);
+/* Gateway session, rest sessions as last reported. */
+void	 status_sessions(struct sup *, struct buf *out);
 void	 status_counters(struct sup *, struct buf *out);
 
 #endif

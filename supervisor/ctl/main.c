@@ -4,6 +4,7 @@
  * A process of its own with one thing to do, so it blocks; every wait is bounded by one deadline.
  * It links common/ and proto/ only.
  */
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/log.h"
 #include "common/mem.h"
 #include "common/msg.h"
 #include "proto/contract.h"
@@ -64,7 +66,10 @@ struct ctl {
 static void
 print_command(FILE *f, const struct command *c)
 {
-	fprintf(f, "  %s %-*s%s\n", c->name, 40 - (int)strlen(c->name), c->args, c->help);
+	int	 used = fprintf(f, "  %s %s", c->name, c->args);
+
+	/* One that is too long for its column has its help on the next line. */
+	fprintf(f, "%s%*s%s\n", used > 42 ? "\n" : "", used > 42 ? 43 : 43 - used, "", c->help);
 }
 
 static void
@@ -345,9 +350,23 @@ print_json(struct ctl *ctl, int status)
 	putchar('\n');
 }
 
+/* Columns of the terminal; what goes to a file or a pipe has a hundred. */
+static size_t
+width(void)
+{
+	struct winsize	 w;
+
+	if (!isatty(STDOUT_FILENO))
+		return 100;
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == -1 || w.ws_col == 0)
+		return 80;
+	return w.ws_col < 60 ? 60 : w.ws_col;
+}
+
 static void
 print_text(struct ctl *ctl, const char *verb, const char *topic)
 {
+	struct look	 look = { .color = wants_color(), .width = width() };
 	struct span	 doc = buf_span(&ctl->doc);
 	json_t		*o;
 
@@ -359,8 +378,17 @@ print_text(struct ctl *ctl, const char *verb, const char *topic)
 		putchar('\n');
 		return;
 	}
-	output_text(stdout, verb, topic, o, wants_color());
+	output_text(stdout, verb, topic, o, &look);
 	json_decref(o);
+}
+
+/* What was printed has to arrive: a full disk is a failure, not an answer. */
+static int
+printed(int status)
+{
+	if (fflush(stdout) != 0 || ferror(stdout))
+		err(CTL_EXIT_FAILED, "stdout");
+	return status;
 }
 
 /* ---- main ---- */
@@ -433,9 +461,7 @@ ask(struct ctl *ctl, int argc, char **argv)
 	close(ctl->fd);
 	if (ctl->pidfd != -1)
 		close(ctl->pidfd);
-	if (fflush(stdout) != 0 || ferror(stdout))
-		err(CTL_EXIT_FAILED, "stdout");
-	return status;
+	return printed(status);
 }
 
 int
@@ -459,6 +485,7 @@ main(int argc, char **argv)
 	};
 	int			 ch;
 
+	log_std_fds();
 	while ((ch = getopt_long(argc, argv, "s:jh", options, NULL)) != -1) {
 		switch (ch) {
 		case 's':
@@ -477,10 +504,10 @@ main(int argc, char **argv)
 			break;
 		case OPT_VERSION:
 			puts("bulkheadctl " BULKHEAD_VERSION);
-			return CTL_EXIT_OK;
+			return printed(CTL_EXIT_OK);
 		case 'h':
 			print_help(stdout);
-			return CTL_EXIT_OK;
+			return printed(CTL_EXIT_OK);
 		default:
 			fputs("see 'bulkheadctl --help'\n", stderr);
 			return CTL_EXIT_USAGE;
@@ -493,7 +520,7 @@ main(int argc, char **argv)
 		return CTL_EXIT_USAGE;
 	}
 	if (strcmp(argv[0], "help") == 0)
-		return help(argc, argv);
+		return printed(help(argc, argv));
 	if ((c = command_find(argv[0])) == NULL)
 		unknown_command(argv[0]);
 	if ((size_t)argc - 1 < c->min || (size_t)argc - 1 > c->max)

@@ -9,7 +9,6 @@
 #include "supervisor/ctl/output.h"
 
 #define COLUMNS_MAX	8
-#define LINE_WIDTH	80
 
 #define BOLD	"\033[1m"
 #define RED	"\033[31m"
@@ -163,7 +162,7 @@ print_cut(FILE *f, const char *s, size_t width)
 
 /* The last column takes what is left of the line. */
 static void
-table_print(FILE *f, struct table *t, bool color)
+table_print(FILE *f, struct table *t, const struct look *look)
 {
 	size_t	 widths[COLUMNS_MAX] = { 0 }, used = 0, w;
 
@@ -175,10 +174,10 @@ table_print(FILE *f, struct table *t, bool color)
 		if (c + 1 < t->columns)
 			used += widths[c] + 2;
 	}
-	if (used + 20 < LINE_WIDTH && widths[t->columns - 1] > LINE_WIDTH - used)
-		widths[t->columns - 1] = LINE_WIDTH - used;
+	if (used + 20 < look->width && widths[t->columns - 1] > look->width - used)
+		widths[t->columns - 1] = look->width - used;
 	for (size_t r = 0; r <= t->rows; r++) {
-		if (r == 0 && color)
+		if (r == 0 && look->color)
 			fputs(BOLD, f);
 		for (size_t c = 0; c < t->columns; c++) {
 			bool		 right = t->heads[c][0] == '>', last = c + 1 == t->columns;
@@ -193,7 +192,7 @@ table_print(FILE *f, struct table *t, bool color)
 			if (!last)
 				fprintf(f, "%*s", (int)(right ? 2 : pad + 2), "");
 		}
-		fputs(r == 0 && color ? PLAIN "\n" : "\n", f);
+		fputs(r == 0 && look->color ? PLAIN "\n" : "\n", f);
 	}
 	free(t->cells);
 	t->cells = NULL;
@@ -213,7 +212,7 @@ print_bytes(FILE *f, uint64_t n)
 /* ---- status ---- */
 
 static void
-print_health(FILE *f, const json_t *doc, bool color)
+print_health(FILE *f, const json_t *doc, const struct look *look)
 {
 	const char	*health = get_str(doc, "health"), *tint = RED;
 	char		 text[32];
@@ -223,7 +222,8 @@ print_health(FILE *f, const json_t *doc, bool color)
 	else if (strcmp(health, "degraded") == 0)
 		tint = YELLOW;
 	fprintf(f, "%-9s%s%s%s%s   %s for %s   bulkhead %s   pid %" PRIu64 "\n", "health",
-	    color ? BOLD : "", color ? tint : "", health, color ? PLAIN : "", get_str(doc, "phase"),
+	    look->color ? BOLD : "", look->color ? tint : "", health, look->color ? PLAIN : "",
+	    get_str(doc, "phase"),
 	    clock_human_ms(get_u64(doc, "uptime_ms"), text, sizeof(text)), get_str(doc, "version"),
 	    get_u64(doc, "pid"));
 }
@@ -270,7 +270,7 @@ print_journal(FILE *f, const json_t *doc)
 }
 
 static void
-print_pools(FILE *f, const json_t *pools, bool color)
+print_pools(FILE *f, const json_t *pools, const struct look *look)
 {
 	static const char *const heads[] = {
 		"POOL", "ROLE", ">READY", ">WAITING", ">GIVEN", ">OLDEST"
@@ -292,11 +292,11 @@ print_pools(FILE *f, const json_t *pools, bool color)
 		else
 			put_ms(&t, 5, get_u64(p, "oldest_ms"));
 	}
-	table_print(f, &t, color);
+	table_print(f, &t, look);
 }
 
 static void
-print_workers(FILE *f, const json_t *workers, bool color)
+print_workers(FILE *f, const json_t *workers, const struct look *look)
 {
 	static const char *const heads[] = {
 		"WORKER", ">GEN", "STATE", ">OPEN", ">RESTARTS", ">UP", ">RSS", "LAST DEATH"
@@ -333,28 +333,28 @@ print_workers(FILE *f, const json_t *workers, bool color)
 		else
 			put(&t, 7, "-");
 	}
-	table_print(f, &t, color);
+	table_print(f, &t, look);
 }
 
 static void
-print_status(FILE *f, const json_t *doc, bool color)
+print_status(FILE *f, const json_t *doc, const struct look *look)
 {
 	const json_t	*whys = json_object_get(doc, "why"), *why;
 	size_t		 i;
 
-	print_health(f, doc, color);
+	print_health(f, doc, look);
 	print_gateway(f, doc);
 	print_journal(f, doc);
 	fputc('\n', f);
-	print_pools(f, json_object_get(doc, "pools"), color);
+	print_pools(f, json_object_get(doc, "pools"), look);
 	fputc('\n', f);
-	print_workers(f, json_object_get(doc, "workers"), color);
+	print_workers(f, json_object_get(doc, "workers"), look);
 	if (json_array_size(whys) > 0)
 		fputc('\n', f);
 	json_array_foreach(whys, i, why) {
-		fprintf(f, "%s! ", color ? YELLOW : "");
+		fprintf(f, "%s! ", look->color ? YELLOW : "");
 		print_clean(f, json_string_value(why), "");
-		fprintf(f, "%s\n", color ? PLAIN : "");
+		fprintf(f, "%s\n", look->color ? PLAIN : "");
 	}
 }
 
@@ -416,7 +416,7 @@ print_worker(FILE *f, const json_t *w)
 }
 
 static void
-print_deliveries(FILE *f, const json_t *doc, bool color)
+print_deliveries(FILE *f, const json_t *doc, const struct look *look)
 {
 	static const char *const heads[] = {
 		"STATE", "DELIVERY", "POOL", "EVENT", ">TRY", ">AGE", "WORKER", "WHY"
@@ -441,7 +441,7 @@ print_deliveries(FILE *f, const json_t *doc, bool color)
 			put(&t, 7, "%s", get_str(d, "report"));
 		}
 	if (t.rows > 0) {
-		table_print(f, &t, color);
+		table_print(f, &t, look);
 		fputc('\n', f);
 	}
 	fprintf(f, "waiting %" PRIu64 "   given %" PRIu64 "   aside %" PRIu64
@@ -452,7 +452,7 @@ print_deliveries(FILE *f, const json_t *doc, bool color)
 
 /* The typed HTTP sessions of the workers. */
 static void
-print_http_sessions(FILE *f, const json_t *sessions, bool color)
+print_http_sessions(FILE *f, const json_t *sessions, const struct look *look)
 {
 	static const char *const heads[] = { "WORKER", "SESSION", "STATE", "WHY" };
 	struct table	 t;
@@ -467,11 +467,11 @@ print_http_sessions(FILE *f, const json_t *sessions, bool color)
 		put(&t, 2, "%s", get_str(s, "state"));
 		put(&t, 3, "%s", get_str(s, "why"));
 	}
-	table_print(f, &t, color);
+	table_print(f, &t, look);
 }
 
 static void
-print_sessions(FILE *f, const json_t *doc, bool color)
+print_sessions(FILE *f, const json_t *doc, const struct look *look)
 {
 	const json_t	*g = json_object_get(doc, "gateway"),
 	    *id = json_object_get(doc, "identity");
@@ -495,11 +495,11 @@ print_sessions(FILE *f, const json_t *doc, bool color)
 		    "bot", get_str(id, "user"), get_str(id, "application"), get_u64(id, "shard"),
 		    get_u64(id, "shards"));
 	fputc('\n', f);
-	print_http_sessions(f, json_object_get(doc, "sessions"), color);
+	print_http_sessions(f, json_object_get(doc, "sessions"), look);
 }
 
 static void
-print_counters(FILE *f, const json_t *doc, bool color)
+print_counters(FILE *f, const json_t *doc, const struct look *look)
 {
 	static const char *const heads[] = { "COUNTER", ">VALUE", "UNIT", "MEANING" };
 	struct table	 t;
@@ -514,7 +514,66 @@ print_counters(FILE *f, const json_t *doc, bool color)
 		put(&t, 2, "%s", get_str(c, "unit"));
 		put(&t, 3, "%s", get_str(c, "help"));
 	}
-	table_print(f, &t, color);
+	table_print(f, &t, look);
+}
+
+/* ---- the configuration: as it would be written in the file ---- */
+
+static void
+print_setting(FILE *f, const json_t *o, const json_t *v)
+{
+	const json_t	*item;
+	size_t		 i;
+	bool		 text = strcmp(get_str(o, "type"), "text") == 0;
+
+	if (json_is_array(v)) {
+		fputc('{', f);
+		json_array_foreach(v, i, item) {
+			fputs(i == 0 ? " \"" : ", \"", f);
+			print_clean(f, json_string_value(item), "");
+			fputc('"', f);
+		}
+		fputs(json_array_size(v) == 0 ? "}" : " }", f);
+	} else if (json_is_string(v)) {
+		fputs(text ? "\"" : "", f);
+		print_clean(f, json_string_value(v), "");
+		fputs(text ? "\"" : "", f);
+	} else {
+		json_dumpf(v, f, JSON_ENCODE_ANY | JSON_COMPACT);
+	}
+}
+
+static void
+print_config(FILE *f, const json_t *doc)
+{
+	const json_t	*o, *v;
+	const char	*pool = "-", *in;
+	size_t		 i, indent;
+
+	fprintf(f, "# hash %s; intents in force:", get_str(doc, "hash"));
+	json_array_foreach(json_object_get(doc, "intents"), i, v) {
+		fputc(' ', f);
+		print_clean(f, json_string_value(v), "");
+	}
+	fputc('\n', f);
+	json_array_foreach(json_object_get(doc, "options"), i, o) {
+		in = get_str(o, "pool");
+		if (strcmp(in, pool) != 0) {
+			fprintf(f, "%spool \"%s\" {\n", strcmp(pool, "-") == 0 ? "" : "}\n", in);
+			pool = in;
+		}
+		indent = strcmp(in, "-") == 0 ? 0 : 2;
+		v = json_object_get(o, "value");
+		if (json_is_null(v)) {
+			fprintf(f, "%*s# %s is not set\n", (int)indent, "", get_str(o, "name"));
+			continue;
+		}
+		fprintf(f, "%*s%-*s = ", (int)indent, "", (int)(16 - indent), get_str(o, "name"));
+		print_setting(f, o, v);
+		fputs(get_bool(o, "default") ? "  # default\n" : "\n", f);
+	}
+	if (strcmp(pool, "-") != 0)
+		fputs("}\n", f);
 }
 
 /* ---- everything else: key and value, one per line; below that as JSON ---- */
@@ -628,24 +687,27 @@ print_call(FILE *f, const json_t *doc)
 }
 
 void
-output_text(FILE *f, const char *verb, const char *topic, const json_t *doc, bool color)
+output_text(FILE *f, const char *verb, const char *topic, const json_t *doc,
+    const struct look *look)
 {
 	if (strcmp(verb, "status") == 0)
-		print_status(f, doc, color);
+		print_status(f, doc, look);
 	else if (strcmp(verb, "call") == 0)
 		print_call(f, doc);
 	else if (strcmp(verb, "explain") == 0)
 		print_explain(f, doc);
 	else if (strcmp(topic, "workers") == 0)
-		print_workers(f, json_object_get(doc, "workers"), color);
+		print_workers(f, json_object_get(doc, "workers"), look);
 	else if (strcmp(topic, "worker") == 0)
 		print_worker(f, doc);
 	else if (strcmp(topic, "deliveries") == 0)
-		print_deliveries(f, doc, color);
+		print_deliveries(f, doc, look);
 	else if (strcmp(topic, "sessions") == 0)
-		print_sessions(f, doc, color);
+		print_sessions(f, doc, look);
 	else if (strcmp(topic, "counters") == 0)
-		print_counters(f, doc, color);
+		print_counters(f, doc, look);
+	else if (strcmp(topic, "config") == 0)
+		print_config(f, doc);
 	else if (json_is_object(doc))
 		print_pairs(f, doc, 0);
 	else {

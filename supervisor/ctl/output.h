@@ -11,10 +11,17 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+struct look {
+	bool	 color;
+	/* columns of the terminal; the last column of a table is cut there */
+	size_t	 width;
+};
+
 /*
  * verb and topic ("" when there is none) choose the form; a verb without one of its own is printed
  * as indented JSON.
  */
-void	 output_text(FILE *, const char *verb, const char *topic, const json_t *doc, bool color);
+void	 output_text(FILE *, const char *verb, const char *topic, const json_t *doc,
+	    const struct look *);
 
 #endif

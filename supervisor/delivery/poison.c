@@ -1,3 +1,6 @@
+/*
+ * poison - see poison.h.
+ */
 #include "supervisor/delivery/poison.h"
 
 enum poison_verdict

@@ -1,8 +1,9 @@
 /*
  * poison - who is to blame for the death of a worker.  Pure.
  *
- * Only what was running is charged.  When nobody can be named, all that the worker held are suspects, and one
- * that was a suspect before is charged: it was redelivered alone, and its worker died again.
+ * Only what was running is charged.  When nobody can be named, all that the worker held are
+ * suspects, and one that was a suspect before is charged: it was redelivered alone, and its worker
+ * died again.
  */
 #ifndef SUPERVISOR_POISON_H
 #define SUPERVISOR_POISON_H
@@ -24,7 +25,7 @@ enum poison_verdict {
  *	suspect	it is out alone, as a suspect
  *	charges	so far; limit: at so many it is set aside
  */
-enum poison_verdict	 poison_judge(bool charge, bool named, bool running, bool suspect, uint64_t charges,
-			    uint64_t limit);
+enum poison_verdict	 poison_judge(bool charge, bool named, bool running, bool suspect,
+	    uint64_t charges, uint64_t limit);
 
 #endif

@@ -1,5 +1,7 @@
+/*
+ * queue - see queue.h.
+ */
 #include <sys/queue.h>
-#include <sys/tree.h>
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -7,6 +9,7 @@
 #include <string.h>
 #include "common/count.h"
 #include "common/log.h"
+#include "common/tree.h"
 #include "supervisor/delivery/poison.h"
 #include "supervisor/delivery/queue.h"
 #include "supervisor/delivery/route.h"
@@ -28,7 +31,10 @@ TAILQ_HEAD(turn_list, qline);
 TAILQ_HEAD(key_list, qkey);
 TAILQ_HEAD(worker_list, qworker);
 
-/* The deliveries of one key of one kind.  In a turn list exactly when its first one may be given for all that the key knows. */
+/*
+ * The deliveries of one key of one kind.  In a turn list exactly when its first one may be given
+ * for all that the key knows.
+ */
 struct qline {
 	struct dlv_list		 waiting;	/* by order */
 	unsigned		 out;
@@ -90,22 +96,12 @@ struct queue {
 	TAILQ_HEAD(, qpool)	 pools;
 };
 
-static const struct { const char *name; bool open; uint64_t credit; } roles[] = {
-#define SERIAL	false
-#define OPEN	true
-#define ROLE(name, order, credit, service, events, help) { #name, order, credit },
-#include "proto/roles.def"
-#undef ROLE
-#undef SERIAL
-#undef OPEN
-};
-
 static int
 key_cmp(const struct qkey *a, const struct qkey *b)
 {
-	return a->key < b->key ? -1 : a->key > b->key;
+	return TREE_CMP(a->key, b->key);
 }
-RB_GENERATE_INTERNAL(key_tree, qkey, by_key, key_cmp, __attribute__((unused)) static)
+TREE_GENERATE(key_tree, qkey, by_key, key_cmp)
 
 static struct qline *
 line_of(const struct delivery *d)
@@ -172,7 +168,10 @@ place(struct qpool *p, uint64_t key)
 	return p->live_n == 0 ? NULL : p->live[route_place(key, p->slots, p->live_n)];
 }
 
-/* After any change of k: where it is, and in which turn lists its lines stand.  May free k when it is idle. */
+/*
+ * After any change of k: where it is, and in which turn lists its lines stand.  May free k when it
+ * is idle.
+ */
 static void
 key_update(struct qpool *p, struct qkey *k)
 {
@@ -216,7 +215,10 @@ key_update(struct qpool *p, struct qkey *k)
 	}
 }
 
-/* d goes into its line where its order says: behind the older ones, of which there are few when it comes back. */
+/*
+ * d goes into its line where its order says: behind the older ones, of which there are few when it
+ * comes back.
+ */
 static void
 line_up(struct qpool *p, struct qkey *k, struct delivery *d)
 {
@@ -310,30 +312,24 @@ queue_free(struct queue **qp)
 struct qpool *
 queue_pool_add(struct queue *q, const struct cfg_pool *cfg)
 {
-	const struct route_event	*rows;
-	const char			*role = cfg_pool_role(cfg);
-	struct qpool			*p = mem_alloc(sizeof(*p));
-	uint64_t credit = CREDIT_EXEC, bytes = cfg->credit_bytes_bytes, share;
-	bool				 control = false;
-	size_t				 n;
+	const struct event_row	*rows;
+	const struct role_row	*role = cfg_pool_role(cfg);
+	struct qpool		*p = mem_alloc(sizeof(*p));
+	uint64_t		 bytes = cfg->credit_bytes_bytes, credit, share;
+	bool			 control = false;
+	size_t			 n;
 
 	p->queue = q;
 	strlcpy(p->name, cfg->name, sizeof(p->name));
-	p->out_max = OUT_SERIAL;
-	for (size_t i = 0; role != NULL && i < sizeof(roles) / sizeof(roles[0]); i++)
-		if (strcmp(role, roles[i].name) == 0) {
-			credit = roles[i].credit;
-			p->out_max = roles[i].open ? OUT_OPEN : OUT_SERIAL;
-		}
-	if (cfg->credit != 0)
-		credit = cfg->credit;
-	rows = route_events(&n);
+	p->out_max = role != NULL && role->open ? OUT_OPEN : OUT_SERIAL;
+	credit = cfg->credit != 0 ? cfg->credit : role != NULL ? role->credit : CREDIT_EXEC;
+	rows = table_events(&n);
 	p->wants = mem_array(n, sizeof(*p->wants));
 	for (size_t i = 0; i < n; i++) {
 		p->wants[i] = cfg_pool_wants(cfg, rows[i].name);
 		control = control || (p->wants[i] && rows[i].control);
 	}
-	/* An eighth is kept for control events, where there are any; a credit of 1 cannot be shared. */
+	/* An eighth is kept for control events if there are any; 1 cannot be shared. */
 	share = !control ? 0 : credit < 8 ? 1 : credit / 8;
 	p->credit[WORK] = credit > share ? credit - share : 1;
 	p->credit[CONTROL] = share;
@@ -360,8 +356,8 @@ queue_pool(struct queue *q, const char *name)
 }
 
 /*
- * The set of live workers changed: keys that are free to go are placed anew.  Costs the number of keys;
- * workers come and go far more seldom than events.
+ * The set of live workers changed: keys that are free to go are placed anew.  Costs the number of
+ * keys; workers come and go far more seldom than events.
  */
 static void
 placed_anew(struct qpool *p)
@@ -407,7 +403,7 @@ by_order(const void *va, const void *vb)
 	const struct delivery *a = *(struct delivery *const *)va,
 			      *b = *(struct delivery *const *)vb;
 
-	return a->order < b->order ? -1 : a->order > b->order;
+	return TREE_CMP(a->order, b->order);
 }
 
 void
@@ -446,16 +442,16 @@ int
 queue_dispatch(struct queue *q, const struct envelope *env, const char *session_id, uint32_t shard,
     bool replayed, unsigned *wanted_r)
 {
-	const struct route_event	*row = route_event(env->t), *rows;
-	struct envelope			 e = *env;
-	struct journal_event		 ev;
-	struct delivery			*d;
-	struct qpool			*p;
-	unsigned			 wanted = 0;
-	size_t				 n;
-	int				 rc;
+	const struct event_row	*row = table_event(env->t), *rows;
+	struct envelope		 e = *env;
+	struct journal_event	 ev;
+	struct delivery		*d;
+	struct qpool		*p;
+	unsigned		 wanted = 0;
+	size_t			 n;
+	int			 rc;
 
-	rows = route_events(&n);
+	rows = table_events(&n);
 	if (row != NULL)
 		TAILQ_FOREACH(p, &q->pools, in_queue)
 			wanted += p->wants[row - rows];
@@ -466,10 +462,10 @@ queue_dispatch(struct queue *q, const struct envelope *env, const char *session_
 		return 0;
 	}
 	if (envelope_ids(&e) != 0) {
-		log_warnx(
-		    "event dropped: its body is no JSON event=%s seq=%" PRIu64, row->name, e.s);
-		COUNT(events_dropped);
-		return 0;
+		log_warnx("event not taken: its body is no JSON event=%s seq=%" PRIu64, row->name,
+		    e.s);
+		COUNT(gateway_bad_frames);
+		return -1;
 	}
 	memset(&ev, 0, sizeof(ev));
 	ev.object = e.id != 0 ? e.id : e.message_id;
@@ -490,7 +486,7 @@ queue_dispatch(struct queue *q, const struct envelope *env, const char *session_
 		if (rc == 0)
 			COUNT(events_duplicate);
 		else if (rc < 0 && !row->shed)
-			return -1;
+			return 1;
 		else if (rc > 0 && d->state == DLV_ASIDE)
 			q->ops->on_aside(q->arg, d);
 		else if (rc > 0)
@@ -666,7 +662,9 @@ queue_nack(struct qworker *w, uint64_t delivery, unsigned reason, struct span wh
 	}
 	journal_returned(q->journal, d, failed);
 	line_up(p, k, d);
-	/* A worker that says so is draining, whoever told it: it must not get the same one again. */
+	/*
+	 * A worker that says so is draining, whoever told it: it must not get the same one again.
+	 */
 	if (reason == 1)
 		queue_worker_drain(w);
 	return 0;
@@ -681,7 +679,10 @@ has_credit(const struct qworker *w, int kind, const struct delivery *d)
 	const struct qpool	*p = w->pool;
 	uint64_t		 credit = p->credit[kind];
 
-	/* A pool that had no control events when its credit was shared may still hold some from before. */
+	/*
+	 * A pool that had no control events when its credit was shared may still hold some from
+	 * before.
+	 */
 	if (credit == 0)
 		credit = 1;
 	return w->out_n[kind] < credit && (w->out_n[kind] == 0 ||

@@ -2,17 +2,18 @@
  * queue - which delivery goes to which worker, when.
  *
  * Knows no sockets and no clock: workers are handles with credit, giving is a callback.
- * The journal is the memory; this is the order.
+ * The journal is the memory; this is the order.  Owner: struct sup.
  *
  * Rules (design: order within a conversation, parallel across):
- *  - A key's deliveries start in order, on one worker at a time: a key with deliveries outstanding stays where
- *    they are; an idle key is placed by rendezvous hash over the pool's live workers (route.h).
+ *  - A key's deliveries start in order, on one worker at a time: a key with deliveries outstanding
+ *    stays where they are; an idle key is placed by rendezvous hash over the pool's live workers
+ *    (route.h).
  *  - At most 4 of a key are out to a SERIAL role, 64 to an OPEN one; keys take turns for credit.
  *  - CONTROL deliveries skip their key's line and own an eighth of the credit.
  *  - A dead worker's deliveries return ahead of newer ones, in their old order.
  *  - The first EVENT of a key on another worker than the last one carries the flag fresh.
- *  - Of a dead worker's deliveries only the one that was running is charged; when none can be named, they are
- *    suspects and are redelivered one at a time.  Charged `poison` times: set aside.
+ *  - Of a dead worker's deliveries only the one that was running is charged; when none can be
+ *    named, they are suspects and are redelivered one at a time.  Charged `poison` times: set aside.
  */
 #ifndef SUPERVISOR_QUEUE_H
 #define SUPERVISOR_QUEUE_H
@@ -38,26 +39,34 @@ void		 queue_free(struct queue **);
 struct qpool	*queue_pool_add(struct queue *, const struct cfg_pool *);
 struct qpool	*queue_pool(struct queue *, const char *name);
 
-/* After all pools were added: take up what the journal holds unfinished.  Deliveries of unknown pools are set aside (refused). */
+/*
+ * After all pools were added: take up what the journal holds unfinished.  Deliveries of unknown
+ * pools are set aside (refused).
+ */
 void		 queue_recover(struct queue *);
 
 /*
  * One dispatch: which pools want it, delivery ids, journal, line up.
- * 0; -1 the journal has no room (the gateway must not count the seq).  *wanted_r (may be NULL): by how many pools.
+ * 0; 1 the journal has no room just now; -1 d is no JSON: its seq must not count.  *wanted_r (may
+ * be NULL): by how many pools.
  */
 int		 queue_dispatch(struct queue *, const struct envelope *, const char *session_id,
 		    uint32_t shard, bool replayed, unsigned *wanted_r);
 
 /* A worker is READY.  peer is what give() gets.  credit 0: the pool's. */
 struct qworker	*queue_worker_up(struct qpool *, uint32_t slot, const char *tag, void *peer);
-/* Nothing new goes to it; idle keys are placed elsewhere, keys with deliveries outstanding stay until they end. */
+/*
+ * Nothing new goes to it; idle keys are placed elsewhere, keys with deliveries outstanding stay
+ * until they end.
+ */
 void		 queue_worker_drain(struct qworker *);
 /*
  * It is dead.  running: what its scoreboard named, 0 none.
  *	charge	false when the death was asked for (restart, stop): nobody is charged
  *	report	the obituary in one line, for dead letters
  */
-void		 queue_worker_down(struct qworker **, uint64_t running, bool charge, const char *report);
+void		 queue_worker_down(struct qworker **, uint64_t running, bool charge,
+		    const char *report);
 size_t		 queue_worker_open(const struct qworker *);	/* deliveries out */
 uint64_t	 queue_worker_bytes(const struct qworker *);
 

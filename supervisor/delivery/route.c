@@ -1,41 +1,9 @@
+/*
+ * route - see route.h.
+ */
 #include <assert.h>
+
 #include "supervisor/delivery/route.h"
-
-enum {
-#define INTENT(name, bit, privileged) INTENT_##name = 1 << bit,
-#include "proto/intents.def"
-#undef INTENT
-};
-
-/* The words of events.def. */
-enum { OBJECT_OBJECT = 1, OBJECT_SEQ = 0 };
-enum { ORDER_CONTROL = 1, ORDER_WORK = 0 };
-enum { AT_BOUND_SHED = 1, AT_BOUND_KEEP = 0 };
-
-static const struct route_event rows[] = {
-#define EVENT(name, intents, key, identity, order, shed)                                           \
-	{ #name, (uint64_t)(intents), ROUTE_##key, OBJECT_##identity, ORDER_##order,               \
-		AT_BOUND_##shed },
-#include "proto/events.def"
-#undef EVENT
-};
-#define ROWS_N	(sizeof(rows) / sizeof(rows[0]))
-
-const struct route_event *
-route_events(size_t *n_r)
-{
-	*n_r = ROWS_N;
-	return rows;
-}
-
-const struct route_event *
-route_event(struct span t)
-{
-	for (size_t i = 0; i < ROWS_N; i++)
-		if (span_is(t, rows[i].name))
-			return &rows[i];
-	return NULL;
-}
 
 static uint64_t
 first_of(uint64_t a, uint64_t b, uint64_t c, uint64_t d)
@@ -44,23 +12,23 @@ first_of(uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 }
 
 uint64_t
-route_key(const struct route_event *ev, const struct envelope *e)
+route_key(const struct event_row *ev, const struct envelope *e)
 {
 	switch (ev->key) {
-	case ROUTE_CHANNEL:
+	case EVENT_KEY_CHANNEL:
 		return first_of(e->channel_id, e->guild_id, e->user_id, e->author_id);
-	case ROUTE_GUILD:
+	case EVENT_KEY_GUILD:
 		return first_of(e->guild_id, e->user_id, e->author_id, 0);
-	case ROUTE_USER:
+	case EVENT_KEY_USER:
 		return first_of(e->user_id, e->author_id, 0, 0);
-	case ROUTE_SELF:
+	case EVENT_KEY_SELF:
 		return first_of(e->id, e->channel_id, e->guild_id, 0);
 	}
 	return 0;
 }
 
 uint64_t
-route_delivery_id(const struct route_event *ev, struct span pool, const struct envelope *e,
+route_delivery_id(const struct event_row *ev, struct span pool, const struct envelope *e,
     struct span session_id)
 {
 	uint64_t	 h = SPAN_HASH_SEED;

@@ -16,7 +16,10 @@ struct envelope {
 	uint64_t	 s;
 	struct span	 t;		/* without quotes; n == 0 when null */
 	struct span	 d;		/* the whole value; "null" or n == 0 when absent */
-	/* After envelope_ids; 0 when absent.  Only members at depth 1 of d, and of its `author`, `user`. */
+	/*
+	 * After envelope_ids; 0 when absent.  Only members at depth 1 of d, and of its `author`,
+	 * `user`.
+	 */
 	uint64_t	 id, guild_id, channel_id, user_id, message_id, author_id;
 	uint64_t	 type;
 };

@@ -6,39 +6,30 @@
  * message causes may hang up while it is still being looked at, so those buffers live until the
  * next dial.
  */
-#include <arpa/inet.h>
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "common/count.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/url.h"
 #include "supervisor/gateway/gateway.h"
 #include "supervisor/gateway/identify.h"
 #include "supervisor/gateway/inflate.h"
 #include "supervisor/gateway/lwsloop.h"
+#include "supervisor/gateway/payload.h"
 #include "supervisor/gateway/session.h"
 
 #define MESSAGE_MAX_BYTES	(64u << 20)
 #define GATHER_KEEP_BYTES	(1u << 20)
-#define PAYLOAD_MAX_BYTES	4096u	/* events/gateway: a longer one closes with 4002 */
 #define UNSENT_MAX		16u	/* asked beats that a peer may make us queue */
 #define INTERVAL_MIN_MS		50u
 #define INTERVAL_MAX_MS		3600000u
-#define HOST_MAX		120
 #define PHASES			3u	/* TCP, TLS, upgrade */
 #define COOKIE_NOT_A_BEAT	0u
 #define COOKIE_ASKED		1u	/* any other cookie is when a periodic beat was due */
-
-struct url {
-	char		 host[HOST_MAX + 1];
-	char		 path[GW_URL_MAX];
-	uint16_t	 port;
-	bool		 tls;
-};
 
 struct gw_timer {
 	struct gateway	*gw;
@@ -70,13 +61,17 @@ struct gateway {
 	struct resolve_answer	 addrs;
 	size_t			 addr_at;
 	struct url		 to;
+	char			 path[GW_URL_MAX];
 	struct loop_job		 no_dial;	/* an attempt that failed at once says so later */
 	bool			 compressed;
 	struct inflate		*inflate;
 	struct buf		 gather;	/* an uncompressed message in parts */
 	bool			 gather_over;
 	unsigned		 unsent;
-	bool			 paused;
+	bool			 paused;	/* the owner asked for it */
+	/* a dispatch that the journal had no room for; nothing is read meanwhile */
+	struct buf		 held;
+	bool			 held_replayed;
 
 	/* What was refused at this seq; the second time it is passed over. */
 	bool			 refused, bad;
@@ -90,73 +85,15 @@ struct gateway {
 
 static void	 dial_next(struct gateway *);
 
-/* ---- URL ---- */
-
-static bool
-url_parse(const char *text, bool compressed, struct url *u)
-{
-	const char	*p, *host_end, *end;
-	uint64_t	 port;
-	struct span	 host;
-	int		 n;
-
-	*u = (struct url){ 0 };
-	if (strncasecmp(text, "wss://", 6) == 0) {
-		u->tls = true;
-		p = text + 6;
-	} else if (strncasecmp(text, "ws://", 5) == 0) {
-		p = text + 5;
-	} else {
-		return false;
-	}
-	end = p + strcspn(p, "/?#");
-	if (memchr(p, '@', (size_t)(end - p)) != NULL)
-		return false;
-	if (*p == '[') {
-		host_end = memchr(p, ']', (size_t)(end - p));
-		if (host_end == NULL)
-			return false;
-		host = span_make(p + 1, (size_t)(host_end - p - 1));
-		host_end++;
-	} else {
-		host_end = memchr(p, ':', (size_t)(end - p));
-		if (host_end == NULL)
-			host_end = end;
-		host = span_make(p, (size_t)(host_end - p));
-	}
-	if (host.n == 0 || host.n > HOST_MAX)
-		return false;
-	(void)span_copy(host, u->host, sizeof(u->host));
-	u->port = u->tls ? 443 : 80;
-	if (host_end < end) {
-		if (*host_end != ':' || !span_u64(span_make(host_end + 1,
-		    (size_t)(end - host_end - 1)), &port) ||
-		    port == 0 || port > UINT16_MAX)
-			return false;
-		u->port = (uint16_t)port;
-	}
-	/*
-	 * eris#1410: the very same query on every URL, or a resumed connection speaks another
-	 * language.
-	 */
-	n = *end == '/' ? (int)strcspn(end, "?#") : 0;
-	n = snprintf(u->path, sizeof(u->path), "%s%.*s?v=10&encoding=json%s", n == 0 ? "/" : "", n,
-	    end, compressed ? "&compress=zlib-stream" : "");
-	return n > 0 && (size_t)n < sizeof(u->path);
-}
-
-static bool
-is_loopback(const char *addr)
-{
-	struct in_addr	 v4;
-	struct in6_addr	 v6;
-
-	if (inet_pton(AF_INET, addr, &v4) == 1)
-		return ntohl(v4.s_addr) >> 24 == 127;
-	return inet_pton(AF_INET6, addr, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
-}
-
 /* ---- small things ---- */
+
+static bool
+is_usable(const char *url)
+{
+	struct url	 u;
+
+	return url_parse(url, URL_WS, &u) == NULL;
+}
 
 static struct mono
 now(struct gateway *g)
@@ -187,37 +124,6 @@ set_last_close(struct gateway *g, const char *fmt, ...)
 			*p = '?';
 }
 
-/* A string member, escapes undone.  False when it is absent, empty, too long, or holds a NUL. */
-static bool
-member_text(struct span d, const char *key, char *dst, size_t dst_bytes)
-{
-	enum json_token	 type;
-	struct span	 v;
-	struct buf	 text = { 0 };
-	bool		 ok;
-
-	if (!json_member(d, key, &type, &v) || type != JSON_TOK_STRING)
-		return false;
-	ok = json_unescape(v, &text, dst_bytes - 1) && text.n > 0 && memchr(text.p + text.off, 0,
-	    text.n) == NULL;
-	if (ok)
-		(void)span_copy(buf_span(&text), dst, dst_bytes);
-	buf_fini(&text);
-	return ok;
-}
-
-static uint64_t
-member_id(struct span d, const char *object, const char *key)
-{
-	enum json_token	 type;
-	struct span	 v;
-	uint64_t	 id = 0;
-
-	if (json_member(d, object, &type, &v) && type == JSON_TOK_OBJECT)
-		(void)json_member_u64(v, key, &id);
-	return id;
-}
-
 /* ---- sending ---- */
 
 /* What stands in payload goes out; it may hold the token and is wiped. */
@@ -228,8 +134,7 @@ send_payload(struct gateway *g, uint64_t cookie)
 
 	if (text.n > PAYLOAD_MAX_BYTES) {
 		log_warnx("%s.%u payload of %zu bytes not sent: Discord takes %u", g->tag,
-		    g->generation, text.n,
-		    PAYLOAD_MAX_BYTES);
+		    g->generation, text.n, PAYLOAD_MAX_BYTES);
 	} else if (g->conn != NULL && g->open) {
 		g->unsent++;
 		lwsconn_send(g->conn, text, cookie);
@@ -249,10 +154,7 @@ op_send_beat(void *arg, struct mono due)
 		    g->generation, g->unsent);
 		return;
 	}
-	if (g->ident.seq == 0)
-		buf_printf(&g->payload, "{\"op\":1,\"d\":null}");
-	else
-		buf_printf(&g->payload, "{\"op\":1,\"d\":%llu}", (unsigned long long)g->ident.seq);
+	payload_beat(&g->payload, g->ident.seq);
 	send_payload(g, mono_is_never(due) ? COOKIE_ASKED : due.us);
 }
 
@@ -260,7 +162,6 @@ static void
 op_send_identify(void *arg)
 {
 	struct gateway	*g = arg;
-	struct json_out	 o;
 
 	identify_count(&g->identify, clock_wall_ms());
 	g->st.identifies++;
@@ -268,34 +169,8 @@ op_send_identify(void *arg)
 	/* Journaled before it is sent: a process that dies now has counted it. */
 	g->ops->on_identify(g->arg, &g->identify.budget);
 
-	/*
-	 * All the room first: the token is not left behind in memory that a growing buffer
-	 * gave back.
-	 */
-	(void)buf_room(&g->payload, PAYLOAD_MAX_BYTES);
-	json_out_init(&o, &g->payload);
-	json_obj(&o);
-	json_kv_u64(&o, "op", 2);
-	json_key(&o, "d");
-	json_obj(&o);
-	json_kv_cstr(&o, "token", g->cfg->token);
-	json_kv_u64(&o, "intents", g->cfg->intents_bits);
-	json_key(&o, "properties");
-	json_obj(&o);
-	json_kv_cstr(&o, "os", "linux");
-	json_kv_cstr(&o, "browser", "bulkhead");
-	json_kv_cstr(&o, "device", "bulkhead");
-	json_obj_end(&o);
-	json_kv_u64(&o, "large_threshold", 50);
-	if (g->ident.shards > 1) {
-		json_key(&o, "shard");
-		json_arr(&o);
-		json_u64(&o, g->ident.shard);
-		json_u64(&o, g->ident.shards);
-		json_arr_end(&o);
-	}
-	json_obj_end(&o);
-	json_obj_end(&o);
+	payload_identify(&g->payload, g->cfg->token, g->cfg->intents_bits, g->ident.shard,
+	    g->ident.shards);
 	send_payload(g, COOKIE_NOT_A_BEAT);
 }
 
@@ -303,21 +178,10 @@ static void
 op_send_resume(void *arg)
 {
 	struct gateway	*g = arg;
-	struct json_out	 o;
 
 	g->st.resumes++;
 	COUNT(gateway_resumes);
-	(void)buf_room(&g->payload, PAYLOAD_MAX_BYTES);
-	json_out_init(&o, &g->payload);
-	json_obj(&o);
-	json_kv_u64(&o, "op", 6);
-	json_key(&o, "d");
-	json_obj(&o);
-	json_kv_cstr(&o, "token", g->cfg->token);
-	json_kv_cstr(&o, "session_id", g->ident.session_id);
-	json_kv_u64(&o, "seq", g->ident.seq);
-	json_obj_end(&o);
-	json_obj_end(&o);
+	payload_resume(&g->payload, g->cfg->token, g->ident.session_id, g->ident.seq);
 	send_payload(g, COOKIE_NOT_A_BEAT);
 }
 
@@ -341,6 +205,74 @@ on_sent(void *arg, uint64_t cookie, struct mono when)
 		g->st.beat_jitter_max_us = late;
 }
 
+/* ---- when nothing is read ---- */
+
+static void
+mind_reading(struct gateway *g)
+{
+	bool	 pause = g->paused || g->held.n > 0;
+
+	if (g->sess.paused != pause)
+		sess_pause(&g->sess, pause);
+	if (g->conn != NULL && g->open && g->sess.state != SESS_HELLO &&
+	    g->sess.state != SESS_STOPPING)
+		lwsconn_pause(g->conn, pause);
+}
+
+static void
+let_go(struct gateway *g)
+{
+	buf_reset(&g->held);
+	buf_shrink(&g->held, GATHER_KEEP_BYTES);
+	mind_reading(g);
+}
+
+static void
+taken(struct gateway *g, uint64_t seq)
+{
+	g->ident.seq = seq;
+	sess_progress(&g->sess);
+}
+
+/*
+ * Its connection is kept and its seq does not count: should we lose the one, the other brings it
+ * again.
+ */
+static void
+hold(struct gateway *g, struct span message, bool replayed)
+{
+	buf_add_span(&g->held, message);
+	g->held_replayed = replayed;
+	mind_reading(g);
+}
+
+void
+gw_take_up(struct gateway *g)
+{
+	struct envelope	 e;
+
+	if (g->held.n == 0)
+		return;
+	(void)envelope_scan(buf_span(&g->held), &e);	/* it was good the first time */
+	if (g->ops->on_dispatch(g->arg, &e, g->ident.session_id, g->held_replayed) == 1)
+		return;
+	taken(g, e.s);
+	let_go(g);
+}
+
+/* The session that could bring it again is lost: now or never. */
+static void
+take_up_last(struct gateway *g)
+{
+	gw_take_up(g);
+	if (g->held.n == 0)
+		return;
+	COUNT(events_dropped);
+	log_warnx("%s journal full: event dropped with its session after seq=%llu bytes=%zu",
+	    g->tag, (unsigned long long)g->ident.seq, g->held.n);
+	let_go(g);
+}
+
 /* ---- what comes in ---- */
 
 static void
@@ -357,8 +289,7 @@ on_hello(struct gateway *g, struct span d)
 	sess_interval(&g->sess, ms);
 	feed(g, SEV_RX_HELLO);
 	/* Only now: HELLO itself has to be read whatever the journal says. */
-	if (g->paused && g->conn != NULL && g->open)
-		lwsconn_pause(g->conn, true);
+	mind_reading(g);
 }
 
 static void
@@ -367,26 +298,24 @@ on_ready(struct gateway *g, const struct envelope *e)
 	struct gw_identity	*id = &g->ident;
 	uint64_t		 v;
 	char			 session_id[GW_SESSION_ID_MAX], url[GW_URL_MAX];
-	struct url		 parsed;
-
+	
 	if (g->sess.state != SESS_IDENTIFYING) {
 		feed(g, SEV_RX_READY);	/* no row: counted */
 		return;
 	}
-	if (!member_text(e->d, "session_id", session_id, sizeof(session_id))) {
+	if (!payload_text(e->d, "session_id", session_id, sizeof(session_id))) {
 		log_warnx("%s.%u READY without a session_id", g->tag, g->generation);
 		feed(g, SEV_BROKEN);
 		return;
 	}
 	(void)span_copy(span_of(session_id), id->session_id, sizeof(id->session_id));
 	id->resume_url[0] = '\0';
-	if (member_text(e->d, "resume_gateway_url", url, sizeof(url)) && url_parse(url,
-	    g->compressed, &parsed))
+	if (payload_text(e->d, "resume_gateway_url", url, sizeof(url)) && is_usable(url))
 		(void)span_copy(span_of(url), id->resume_url, sizeof(id->resume_url));
 	g->sess.has_resume_url = id->resume_url[0] != '\0';
-	if ((v = member_id(e->d, "user", "id")) != 0)
+	if ((v = payload_id(e->d, "user", "id")) != 0)
 		id->user_id = v;
-	if ((v = member_id(e->d, "application", "id")) != 0)
+	if ((v = payload_id(e->d, "application", "id")) != 0)
 		id->application_id = v;
 	id->intents = g->cfg->intents_bits;
 	id->seq = e->s;
@@ -397,21 +326,19 @@ on_ready(struct gateway *g, const struct envelope *e)
 }
 
 static void
-pass_over(struct gateway *g, const struct envelope *e, const char *why)
+pass_over(struct gateway *g, const struct envelope *e)
 {
-	log_warnx("%s.%u passed over: twice %s seq=%llu event=%.*s bytes=%zu", g->tag,
-	    g->generation, why,
-	    (unsigned long long)e->s, e->t.n > 64 ? 64 : (int)e->t.n, e->t.p == NULL ? "" : e->t.p,
-	    e->d.n);
+	log_warnx("%s.%u passed over: twice not taken seq=%llu event=%.*s bytes=%zu", g->tag,
+	    g->generation, (unsigned long long)e->s, e->t.n > 64 ? 64 : (int)e->t.n,
+	    e->t.p == NULL ? "" : e->t.p, e->d.n);
 	g->ident.seq = e->s;
 	g->ops->on_seq(g->arg, e->s);
 }
 
 static void
-on_dispatch(struct gateway *g, struct envelope *e)
+on_dispatch(struct gateway *g, struct span message, struct envelope *e)
 {
 	bool		 replayed = g->sess.state == SESS_RESUMING;
-	const char	*why = "not taken";
 
 	COUNT(gateway_dispatches);
 	g->dispatch_at = now(g);
@@ -444,23 +371,23 @@ on_dispatch(struct gateway *g, struct envelope *e)
 		feed(g, SEV_RX_RESUMED);
 		return;
 	}
-	if (envelope_ids(e) == -1) {
-		COUNT(gateway_bad_frames);
-		why = "not JSON";
-	} else if (g->ops->on_dispatch(g->arg, e, g->ident.session_id, replayed) == 0) {
-		g->ident.seq = e->s;
+	switch (g->ops->on_dispatch(g->arg, e, g->ident.session_id, replayed)) {
+	case 0:
+		taken(g, e->s);
+		return;
+	case 1:
+		hold(g, message, replayed);
 		return;
 	}
 	if (g->refused && g->refused_seq == e->s) {
-		pass_over(g, e, why);
+		pass_over(g, e);
 		return;
 	}
 	g->refused = true;
 	g->refused_seq = e->s;
-	log_warnx("%s.%u event %s, dropping the connection seq=%llu event=%.*s", g->tag,
-	    g->generation, why,
-	    (unsigned long long)e->s, e->t.n > 64 ? 64 : (int)e->t.n, e->t.p);
-	set_last_close(g, "an event was %s", why);
+	log_warnx("%s.%u event not taken, dropping the connection seq=%llu event=%.*s", g->tag,
+	    g->generation, (unsigned long long)e->s, e->t.n > 64 ? 64 : (int)e->t.n, e->t.p);
+	set_last_close(g, "an event was not taken");
 	feed(g, SEV_BROKEN);
 }
 
@@ -498,7 +425,7 @@ on_message(struct gateway *g, struct span message)
 		return;
 	}
 	if (e.op == 0) {
-		on_dispatch(g, &e);
+		on_dispatch(g, message, &e);
 		return;
 	}
 	/* Cuts off what may stand behind d; those messages are few and short. */
@@ -600,6 +527,14 @@ on_frame(void *arg, struct span part, bool last, bool binary)
 	if (g->generation != g->sess.generation || g->sess.state == SESS_STOPPING)
 		return;
 	sess_frame(&g->sess, now(g));
+	if (g->held.n > 0) {
+		/* Not seen with lws 4.1.6, which keeps what it has read when it is paused. */
+		log_warnx("%s.%u a frame came while reading was paused, dropping the connection",
+		    g->tag, g->generation);
+		set_last_close(g, "a frame while reading was paused");
+		feed(g, SEV_BROKEN);
+		return;
+	}
 	if (binary && g->inflate != NULL)
 		on_packed(g, part, last);
 	else
@@ -683,10 +618,9 @@ dial_next(struct gateway *g)
 		return;
 	}
 	dial = (struct lwsdial){
-		.addr = g->addrs.addr[g->addr_at], .port = g->to.port, .host = g->to.host,
-		    .path = g->to.path,
-		.user_agent = g->user_agent, .tls = g->to.tls,
-		    .phase_ms = g->cfg->connect_timeout_ms,
+		.addr = g->addrs.addr[g->addr_at], .port = g->to.port, .tls = g->to.tls,
+		.host = g->to.host, .path = g->path, .user_agent = g->user_agent,
+		.phase_ms = g->cfg->connect_timeout_ms,
 	};
 	g->conn = lwsloop_dial(g->ll, &dial, &conn_ops, g);
 }
@@ -706,14 +640,33 @@ on_resolved(const struct resolve_answer *answer, void *arg)
 		set_last_close(g, "cannot resolve %s: %s", g->to.host, answer->why);
 	}
 	for (size_t i = 0; !g->to.tls && i < g->addrs.addrs_n; i++)
-		if (!is_loopback(g->addrs.addr[i])) {
+		if (!url_is_loopback(g->addrs.addr[i])) {
 			log_warnx("%s.%u ws:// is for loopback addresses only: host=%s addr=%s",
-			    g->tag, g->generation,
-			    g->to.host, g->addrs.addr[i]);
+			    g->tag, g->generation, g->to.host, g->addrs.addr[i]);
 			set_last_close(g, "ws:// is for loopback addresses only");
 			g->addrs.addrs_n = 0;
 		}
 	dial_next(g);
+}
+
+/* What is dialled next. */
+static bool
+aim(struct gateway *g, const char *url)
+{
+	size_t	 path_n;
+	int	 n;
+
+	if (url_parse(url, URL_WS, &g->to) != NULL)
+		return false;
+	path_n = *g->to.rest == '/' ? strcspn(g->to.rest, "?#") : 0;
+	/*
+	 * eris#1410: the very same query on every URL, or a resumed connection speaks another
+	 * language.
+	 */
+	n = snprintf(g->path, sizeof(g->path), "%s%.*s?v=10&encoding=json%s",
+	    path_n == 0 ? "/" : "", (int)path_n, g->to.rest,
+	    g->compressed ? "&compress=zlib-stream" : "");
+	return n > 0 && (size_t)n < sizeof(g->path);
 }
 
 static void
@@ -733,7 +686,8 @@ op_dial(void *arg, bool resume_url)
 	buf_reset(&g->gather);
 	buf_shrink(&g->gather, GATHER_KEEP_BYTES);
 	g->gather_over = false;
-	if (!url_parse(url, g->compressed, &g->to)) {
+	let_go(g);	/* the replay brings it again */
+	if (!aim(g, url)) {
 		log_warnx("%s.%u gateway URL is not usable", g->tag, g->generation);
 		set_last_close(g, "gateway URL is not usable");
 		loop_job_queue(g->loop, &g->no_dial);
@@ -833,7 +787,10 @@ op_lost(void *arg)
 {
 	struct gateway	*g = arg;
 
-	log_notice("%s session lost seq=%llu", g->tag, (unsigned long long)g->ident.seq);
+	take_up_last(g);
+	COUNT(gateway_lost);
+	log_warnx("%s session lost: what is said from here until the next session is live does not come seq=%llu",
+	    g->tag, (unsigned long long)g->ident.seq);
 	g->ident.session_id[0] = g->ident.resume_url[0] = '\0';
 	g->ident.seq = 0;
 	g->refused = g->bad = false;
@@ -865,14 +822,12 @@ op_zombie(void *arg)
 static void
 name_privileged(uint64_t bits, struct buf *out)
 {
-	static const struct { const char *name; unsigned bit; bool privileged; } intents[] = {
-#define INTENT(name, bit, privileged) { #name, bit, privileged },
-#include "proto/intents.def"
-#undef INTENT
-	};
+	const struct intent_row	*intents;
+	size_t			 n;
 
-	for (size_t i = 0; i < sizeof(intents) / sizeof(intents[0]); i++)
-		if (intents[i].privileged && (bits >> intents[i].bit & 1) != 0)
+	intents = table_intents(&n);
+	for (size_t i = 0; i < n; i++)
+		if (intents[i].privileged && (bits & intents[i].bits) != 0)
 			buf_printf(out, "%s%s", out->n == 0 ? "" : ", ", intents[i].name);
 	if (out->n == 0)
 		buf_printf(out, "none");
@@ -986,6 +941,7 @@ gw_free(struct gateway **gp)
 		timer_free(&g->timers[t].timer);
 	inflate_free(&g->inflate);
 	buf_fini(&g->gather);
+	buf_fini(&g->held);
 	buf_fini(&g->payload);
 	free(g);
 	*gp = NULL;
@@ -994,6 +950,8 @@ gw_free(struct gateway **gp)
 void
 gw_start(struct gateway *g)
 {
+	const char	*why;
+
 	/*
 	 * A RESUME without seq or with other intents is none: discord.py#544; only IDENTIFY
 	 * changes intents.
@@ -1008,6 +966,10 @@ gw_start(struct gateway *g)
 		op_lost(g);
 	}
 	g->sess.has_url = g->url[0] != '\0';
+	/* It takes a while, and meanwhile the workers start.  A failure is the first dial's to tell. */
+	g->ll = lwsloop_new(g->loop, g->cfg->ca_file, &why);
+	if (g->ll != NULL && strncmp(g->cfg->api_url, "https:", 6) == 0)
+		lwsloop_prepare(g->ll);
 	feed(g, SEV_START);
 }
 
@@ -1016,13 +978,11 @@ gw_bot_answer(struct gateway *g, unsigned status, struct span body)
 {
 	enum json_token	 type;
 	struct span	 limit;
-	struct url	 parsed;
 	uint64_t	 total, remaining, reset_after, shards;
 	char		 url[GW_URL_MAX];
 	bool		 ok = false;
 
-	if (status == 200 && member_text(body, "url", url, sizeof(url)) && url_parse(url,
-	    g->compressed, &parsed)) {
+	if (status == 200 && payload_text(body, "url", url, sizeof(url)) && is_usable(url)) {
 		ok = true;
 		(void)span_copy(span_of(url), g->url, sizeof(g->url));
 		g->sess.has_url = true;
@@ -1065,13 +1025,8 @@ gw_stop(struct gateway *g, bool final)
 void
 gw_pause(struct gateway *g, bool pause)
 {
-	if (g->paused == pause)
-		return;
 	g->paused = pause;
-	sess_pause(&g->sess, pause);
-	if (g->conn != NULL && g->open && g->sess.state != SESS_HELLO &&
-	    g->sess.state != SESS_STOPPING)
-		lwsconn_pause(g->conn, pause);
+	mind_reading(g);
 }
 
 void

@@ -37,12 +37,15 @@ enum gw_fatal { GW_FATAL_TOKEN, GW_FATAL_INTENTS, GW_FATAL_GATEWAY };
 
 struct gw_ops {
 	/*
-	 * One dispatch other than READY and RESUMED.  It must be in the journal when this
-	 * returns 0: only then its seq counts.  -1: not taken; the connection is dropped and
-	 * resumed, and a dispatch refused twice at the same seq is passed over with a warning.
+	 * One dispatch other than READY and RESUMED; its ids are not looked for yet, since most
+	 * events are wanted by nobody.  It must be in the journal when this returns 0: only then
+	 * its seq counts.  1: no room just now; it is held and nothing is read until gw_take_up
+	 * brings it in.  -1: malformed; the connection is dropped and resumed, and a dispatch
+	 * refused twice at the same seq is passed over with a warning.
 	 * session_id belongs to the session that it came from; replayed: before RESUMED.
 	 */
-	int	(*on_dispatch)(void *arg, const struct envelope *, const char *session_id, bool replayed);
+	int	(*on_dispatch)(void *arg, const struct envelope *, const char *session_id,
+	    bool replayed);
 	/* seq counted without a journal record of its own (unwanted, READY, RESUMED). */
 	void	(*on_seq)(void *arg, uint64_t seq);
 	/* READY: a new session.  Journal it.  Also called with session_id "" when one is lost. */
@@ -65,8 +68,9 @@ struct gw_ops {
 struct gateway;
 
 /* identity and budget are copied; either may be NULL. */
-struct gateway	*gw_new(struct loop *, struct resolve *, const struct cfg *, const struct gw_identity *,
-		    const struct gw_budget *, const struct gw_ops *, void *arg);
+struct gateway	*gw_new(struct loop *, struct resolve *, const struct cfg *,
+		    const struct gw_identity *, const struct gw_budget *, const struct gw_ops *,
+		    void *arg);
 void		 gw_free(struct gateway **);
 void		 gw_start(struct gateway *);
 /*
@@ -74,10 +78,15 @@ void		 gw_start(struct gateway *);
  * 401 is fatal (token); anything else but 200 is tried again with back-off.
  */
 void		 gw_bot_answer(struct gateway *, unsigned status, struct span body);
-/* Close: resumable (4000) or, final, with 1000.  on_stopped follows within 2 s, also when it is not connected. */
+/*
+ * Close: resumable (4000) or, final, with 1000.  on_stopped follows within 2 s, also when it is not
+ * connected.
+ */
 void		 gw_stop(struct gateway *, bool final);
 /* Reading from Discord pauses while the journal has no room (heartbeats go on). */
 void		 gw_pause(struct gateway *, bool);
+/* There may be room again: offer what was refused, and read on when it is taken. */
+void		 gw_take_up(struct gateway *);
 
 struct gw_status {
 	const char	*state;			/* of enum sess_state */

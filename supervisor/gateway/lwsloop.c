@@ -14,8 +14,11 @@
 #include <sys/queue.h>
 
 #include <assert.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <libwebsockets.h>
+#include <limits.h>
+#include <link.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
@@ -96,6 +99,8 @@ struct lwsloop {
 	bool			 ending;
 	uint64_t		 ran_in;	/* turn of the last uv_run */
 	const char		*ca_file;
+	SSL_CTX			*ssl;
+	bool			 trusts;	/* the certificates are loaded */
 	const char		*why;
 	LIST_HEAD(, lwsconn)	 conns;
 };
@@ -134,6 +139,22 @@ find_leaked(uv_handle_t *h, void *arg)
 }
 
 static void
+pass(struct lwsloop *ll)
+{
+	assert(!ll->running);
+	ll->running = true;
+	(void)uv_run(&ll->uv, UV_RUN_NOWAIT);
+	ll->running = false;
+}
+
+static int
+timeout_ms(struct lwsloop *ll)
+{
+	uv_update_time(&ll->uv);
+	return uv_backend_timeout(&ll->uv);
+}
+
+static void
 rearm(void *arg)
 {
 	struct lwsloop	*ll = arg;
@@ -142,8 +163,14 @@ rearm(void *arg)
 
 	if (LIST_EMPTY(&ll->conns))
 		uv_walk(&ll->uv, find_leaked, NULL);
-	uv_update_time(&ll->uv);
-	ms = uv_backend_timeout(&ll->uv);
+	/*
+	 * lws asks for one more pass after each that had something to do, to sort its timers: it
+	 * is not worth a turn of its own.
+	 */
+	if ((ms = timeout_ms(ll)) == 0) {
+		pass(ll);
+		ms = timeout_ms(ll);
+	}
 	if (ms == 0) {
 		loop_job_queue(ll->loop, &ll->again);
 	} else if (ms < 0) {
@@ -163,14 +190,11 @@ static void
 run(struct lwsloop *ll)
 {
 	touched(ll);
-	/* Descriptor and timer may both fire: one buffer per turn all the same. */
+	/* Descriptor and timer may both fire: still two buffers per turn at most, one is rearm's. */
 	if (ll->ran_in == loop_turns(ll->loop))
 		return;
 	ll->ran_in = loop_turns(ll->loop);
-	assert(!ll->running);
-	ll->running = true;
-	(void)uv_run(&ll->uv, UV_RUN_NOWAIT);
-	ll->running = false;
+	pass(ll);
 }
 
 static void
@@ -378,19 +402,40 @@ trust(struct lwsloop *ll, SSL_CTX *ssl)
 		ll->why = "TLS 1.2 is not available";
 		return -1;
 	}
-	if (ll->ca_file == NULL ? SSL_CTX_set_default_verify_paths(ssl) != 1 :
-	    SSL_CTX_load_verify_file(ssl, ll->ca_file) != 1) {
-		ll->why = ll->ca_file == NULL ? "the system's certificates cannot be loaded" :
-		    "ca_file holds no certificate that can be read";
-		return -1;
-	}
-	/*
-	 * Where the whole bundle is one file it is read now, not from disk in the middle of a
-	 * handshake.
-	 */
-	if (ll->ca_file == NULL && SSL_CTX_load_verify_file(ssl, SYSTEM_BUNDLE) != 1)
-		ERR_clear_error();
+	ll->ssl = ssl;
 	return 0;
+}
+
+/*
+ * Once, and only for wss://: the system's bundle takes some 40 ms and megabytes.  NULL or a
+ * sentence.
+ */
+static const char *
+load_certificates(struct lwsloop *ll)
+{
+	X509_STORE	*store;
+
+	if (ll->trusts)
+		return NULL;
+	if (ll->ssl == NULL)
+		return "this libwebsockets has no TLS";
+	if (ll->ca_file != NULL) {
+		if (SSL_CTX_load_verify_file(ll->ssl, ll->ca_file) != 1)
+			return "ca_file holds no certificate that can be read";
+	} else {
+		if (SSL_CTX_set_default_verify_paths(ll->ssl) != 1)
+			return "the system's certificates cannot be loaded";
+		/*
+		 * Where the default is a file it has been read.  Where it is only a directory the
+		 * bundle is: not from disk in the middle of a handshake.
+		 */
+		store = SSL_CTX_get_cert_store(ll->ssl);
+		if (sk_X509_OBJECT_num(X509_STORE_get0_objects(store)) == 0 &&
+		    SSL_CTX_load_verify_file(ll->ssl, SYSTEM_BUNDLE) != 1)
+			ERR_clear_error();
+	}
+	ll->trusts = true;
+	return NULL;
 }
 
 static int
@@ -405,6 +450,8 @@ callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
 		c = lws_get_opaque_user_data(wsi);
 	if (c == NULL || c->ll->ending)
 		return 0;
+	/* Below rearm too: what this causes may wait for the tail of a turn. */
+	touched(c->ll);
 
 	switch (reason) {
 	case LWS_CALLBACK_WSI_CREATE:
@@ -487,6 +534,29 @@ no_proxy(const char *name)
 	(void)unsetenv(name);
 }
 
+static int
+note_plugin(struct dl_phdr_info *lib, size_t n, void *arg)
+{
+	(void)n;
+	if (strstr(lib->dlpi_name, "evlib_uv") == NULL)
+		return 0;
+	strlcpy(arg, lib->dlpi_name, PATH_MAX);
+	return 1;
+}
+
+/*
+ * lws unloads its plugin when the context goes, though handles whose callbacks lie in it may still
+ * be closing (seen when a dial fails for want of descriptors): it stays mapped.
+ */
+static void
+keep_plugin(void)
+{
+	char	 path[PATH_MAX] = "";
+
+	if (dl_iterate_phdr(note_plugin, path) == 1)
+		(void)dlopen(path, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+}
+
 struct lwsloop *
 lwsloop_new(struct loop *loop, const char *ca_file, const char **why_r)
 {
@@ -512,7 +582,8 @@ lwsloop_new(struct loop *loop, const char *ca_file, const char **why_r)
 	info.foreign_loops = foreign;
 	info.port = CONTEXT_PORT_NO_LISTEN;
 	info.protocols = protocols;
-	info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+	info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT |
+	    LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS;	/* see load_certificates */
 	info.gid = (gid_t)-1;
 	info.uid = (uid_t)-1;
 	info.user = ll;
@@ -522,7 +593,7 @@ lwsloop_new(struct loop *loop, const char *ca_file, const char **why_r)
 	info.timeout_secs = LWS_SECS;
 	info.connect_timeout_secs = LWS_SECS;
 	ll->ctx = lws_create_context(&info);
-	ll->ca_file = NULL;
+	keep_plugin();
 	if (ll->ctx == NULL || ll->why != NULL) {
 		*why_r = ll->why != NULL ? ll->why :
 		    "libwebsockets cannot start: is its libuv plugin installed?";
@@ -581,6 +652,12 @@ lwsloop_free(struct lwsloop **llp)
 	*llp = NULL;
 }
 
+void
+lwsloop_prepare(struct lwsloop *ll)
+{
+	(void)load_certificates(ll);
+}
+
 struct lwsconn *
 lwsloop_dial(struct lwsloop *ll, const struct lwsdial *dial, const struct lwsconn_ops *ops,
     void *arg)
@@ -588,6 +665,7 @@ lwsloop_dial(struct lwsloop *ll, const struct lwsdial *dial, const struct lwscon
 	struct lws_client_connect_info	 info;
 	struct lwsconn			*c = mem_alloc(sizeof(*c));
 	struct lws			*wsi;
+	const char			*why;
 	char				 host[128];
 
 	c->ll = ll;
@@ -616,8 +694,11 @@ lwsloop_dial(struct lwsloop *ll, const struct lwsdial *dial, const struct lwscon
 	info.local_protocol_name = protocols[0].name;
 	info.opaque_user_data = c;
 	info.retry_and_idle_policy = &no_keepalive;
+	if (dial->tls && (why = load_certificates(ll)) != NULL)
+		(void)span_copy(span_of(why), c->why, sizeof(c->why));
 	c->dialing = true;
-	wsi = strlen(dial->host) > 120 ? NULL : lws_client_connect_via_info(&info);
+	wsi = c->why[0] != '\0' || strlen(dial->host) > 120 ? NULL :
+	    lws_client_connect_via_info(&info);
 	c->dialing = false;
 	c->wsi = wsi;
 	if (wsi == NULL) {

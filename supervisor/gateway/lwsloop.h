@@ -47,12 +47,14 @@ struct lwsconn_ops {
 };
 
 /*
- * ca_file: certificates to trust instead of the system's; NULL: the system's.
+ * ca_file: certificates to trust instead of the system's; NULL: the system's.  Borrowed for life.
  * NULL when it cannot start: *why_r, static text.
  */
 struct lwsloop	*lwsloop_new(struct loop *, const char *ca_file, const char **why_r);
 /* Connections that are left are cut; no callback comes. */
 void		 lwsloop_free(struct lwsloop **);
+/* Load the certificates now, not in the first dial of wss://.  A failure is that dial's. */
+void		 lwsloop_prepare(struct lwsloop *);
 
 /* Never NULL, and no callback inside the call: a failure comes by on_gone. */
 struct lwsconn	*lwsloop_dial(struct lwsloop *, const struct lwsdial *, const struct lwsconn_ops *,

@@ -118,7 +118,8 @@ struct session {
 	struct mono	 retry_at;		/* in BACKOFF */
 
 	unsigned	 losses;		/* connections lost since the last healthy spell */
-	unsigned	 resumes;		/* RESUMEs sent since the last RESUMED */
+	/* RESUMEs sent since the last RESUMED or new event */
+	unsigned	 resumes;
 	unsigned	 identifies;		/* IDENTIFYs since the last long healthy spell */
 };
 
@@ -142,6 +143,14 @@ static inline void
 sess_frame(struct session *s, struct mono now)
 {
 	s->frame_at = now;
+}
+/*
+ * A new event was taken: a RESUME that brings the session forward was not in vain, however it ends.
+ */
+static inline void
+sess_progress(struct session *s)
+{
+	s->resumes = 0;
 }
 static inline void
 sess_dispatch(struct session *s, struct mono now)

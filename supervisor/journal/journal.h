@@ -1,8 +1,8 @@
 /*
  * journal - what must outlive the process: one mapped file, a ring of checksummed records.
  *
- * log.c knows bytes, records, wrap and damage; deliveries.c knows what records mean and keeps
- * the table of deliveries; path.c prints one.  No clock: wall time comes in.
+ * Which file here does what stands in state.h.  No clock: wall time comes in.
+ * Owner: struct sup, which closes it last.
  *
  * The file has a fixed size.  Records are appended; when the ring comes round, records that still
  * matter (survivors) are copied forward.  Nothing here waits for a disk: the file belongs on tmpfs.
@@ -14,7 +14,6 @@
 #define SUPERVISOR_JOURNAL_H
 
 #include <sys/queue.h>
-#include <sys/tree.h>
 #include <sys/types.h>
 #include "common/mem.h"
 #include "common/span.h"
@@ -53,33 +52,39 @@ struct qworker;
  * to delivery/queue.
  */
 struct delivery {
+	/*
+	 * The journal's own, and what it looks at when an old one is let go: in one place, since it
+	 * is long out of every cache.
+	 */
 	uint64_t	 id;
-	uint64_t	 order;		/* rises with arrival, survives restarts; sorts redeliveries */
+	struct delivery	*next;		/* of its chain of the table by id */
+	TAILQ_ENTRY(delivery) in_state;	/* journal's list per state, in order */
+	uint64_t	 place;		/* of the record that holds it whole */
+	uint64_t	 live_bytes;	/* most that this record can take when it is copied */
+	uint64_t	 finished_ms;	/* wall */
+	uint32_t	 body_bytes;
+	enum dlv_state	 state;
+	size_t		 effects_n;
+	struct effect	*effects;
+	char		*report;	/* when DLV_ASIDE: why */
+	bool		 shed;
+
+	/* rises with arrival, survives restarts; sorts redeliveries */
+	uint64_t	 order;
 	uint64_t	 object;	/* id of the object, for explain; 0 */
 	uint64_t	 key;
 	uint64_t	 seq;
 	uint32_t	 shard;
-	uint32_t	 body_bytes;
 	char		 pool[33];
 	char		 name[65];
 	uint8_t		 attempt;	/* times given */
 	uint8_t		 charges;	/* deaths it is charged with */
 	bool		 replayed, control;
-	enum dlv_state	 state;
 	enum dlv_aside	 aside;		/* when DLV_ASIDE */
-	char		*report;	/* when DLV_ASIDE: why */
-	struct effect	*effects;
-	size_t		 effects_n;
-	uint64_t	 received_ms, given_ms, finished_ms;	/* wall */
-	char		 worker[64];	/* tag of the last worker it was given to */
-	/* journal's own */
-	uint64_t	 place;		/* of the record that holds it whole */
+	uint64_t	 received_ms, given_ms;	/* wall */
 	uint64_t	 session;	/* hash of the gateway session it came from */
-	uint64_t	 live_bytes;	/* most that this record can take when it is copied */
-	bool		 shed;
+	char		 worker[64];	/* tag of the last worker it was given to */
 	TAILQ_ENTRY(delivery) in_shed;	/* while it waits */
-	RB_ENTRY(delivery) by_id;
-	TAILQ_ENTRY(delivery) in_state;	/* journal's list per state, in order */
 	/* ---- delivery/queue ---- */
 	TAILQ_ENTRY(delivery) in_key, in_worker;
 	struct qkey	*qkey;
@@ -98,8 +103,8 @@ struct journal_report {
 
 /*
  * Open or create, check every record, rebuild the table.
- *	bytes	size of the file; a file of another size is emptied only when it is not a journal; a journal of another
- *		size is read, and its survivors are written into the new one
+ *	bytes	size of the file; a file of another size is emptied only when it is not a journal; a
+ *		journal of another size is read, and its survivors are written into the new one
  *	now_ms	wall
  * NULL with why_r for what the file system refuses.  Damage is never a failure.
  */
@@ -116,36 +121,48 @@ struct journal_event {
 /*
  * Record an event for a pool.
  * 1 it is new (d_r); 0 it is known, whatever its state (d_r); -1 no room even after
- * dropping what may be shed: nothing was written.  A body above an eighth of the journal is set aside by name
- * (1, state DLV_ASIDE, ASIDE_TOOBIG).
+ * dropping what may be shed: nothing was written.  A body above an eighth of the journal is set
+ * aside by name (1, state DLV_ASIDE, ASIDE_TOOBIG).
  */
-int	 journal_event(struct journal *, const struct journal_event *, uint64_t now_ms, struct delivery **d_r);
+int	 journal_event(struct journal *, const struct journal_event *, uint64_t now_ms,
+	    struct delivery **d_r);
 /* Told of each waiting delivery that is dropped at the bound, before it is gone. */
 void	 journal_on_drop(struct journal *, void (*fn)(struct delivery *, void *arg), void *arg);
 struct delivery *journal_find(struct journal *, uint64_t delivery);
 /* The body; borrowed until the next write to the journal. */
 struct span journal_body(struct journal *, const struct delivery *);
 
-void	 journal_given(struct journal *, struct delivery *, const char *worker, uint64_t now_ms);	/* attempt + 1, DLV_GIVEN */
+/* It is DLV_GIVEN, with one more attempt. */
+void	 journal_given(struct journal *, struct delivery *, const char *worker, uint64_t now_ms);
 void	 journal_returned(struct journal *, struct delivery *, bool charged);	/* DLV_WAITING */
-/* An ordinal that was asked before: 0 and the effect as it stands in *e_r; 1 newly recorded; -1 above PROTO_EFFECTS_MAX or without room. */
+/*
+ * An ordinal that was asked before: 0 and the effect as it stands in *e_r; 1 newly recorded; -1
+ * above PROTO_EFFECTS_MAX or without room.
+ */
 int	 journal_asked(struct journal *, struct delivery *, uint64_t ordinal, struct span route,
 	    uint64_t now_ms, struct effect **e_r);
+/* The last asking of this ordinal certainly had no effect: the next one is the first. */
+void	 journal_unasked(struct journal *, struct delivery *, uint64_t ordinal);
 /* Is it the same route?  Long ones are compared by their hash. */
 bool	 journal_effect_is(const struct effect *, struct span route);
-void	 journal_effect(struct journal *, struct delivery *, uint64_t ordinal, uint64_t status, uint64_t id);
-void	 journal_finished(struct journal *, struct delivery *, uint64_t now_ms);		/* body dropped */
-void	 journal_aside(struct journal *, struct delivery *, enum dlv_aside, const char *report, uint64_t now_ms);
+void	 journal_effect(struct journal *, struct delivery *, uint64_t ordinal, uint64_t status,
+	    uint64_t id);
+/* Its body is dropped. */
+void	 journal_finished(struct journal *, struct delivery *, uint64_t now_ms);
+void	 journal_aside(struct journal *, struct delivery *, enum dlv_aside, const char *report,
+	    uint64_t now_ms);
 /*
- * First of a state; follow in_state.  In order of arrival, but: those given in the order of giving, those
- * returned since the start ahead of the other waiting ones, finished and aside in the order of becoming so.
+ * First of a state; follow in_state.  In order of arrival, but: those given in the order of giving,
+ * those returned since the start ahead of the other waiting ones, finished and aside in the order
+ * of becoming so.
  */
 struct delivery *journal_first(struct journal *, enum dlv_state);
 uint64_t journal_count(struct journal *, enum dlv_state);
 
 /* Gateway. */
 void	 journal_identity(struct journal *, const struct gw_identity *);
-void	 journal_seq(struct journal *, uint32_t shard, uint64_t seq);	/* in the header: no record */
+/* Goes into the header page, without a record. */
+void	 journal_seq(struct journal *, uint32_t shard, uint64_t seq);
 void	 journal_budget(struct journal *, const struct gw_budget *);
 bool	 journal_identity_get(struct journal *, uint32_t shard, struct gw_identity *);
 bool	 journal_budget_get(struct journal *, struct gw_budget *);
@@ -172,7 +189,8 @@ void	 journal_usage(struct journal *, struct journal_usage *);
 bool	 journal_tight(struct journal *);
 
 /*
- * The stamped path of every delivery of this object, as a JSON array into out.  Number of deliveries.
+ * The stamped path of every delivery of this object, as a JSON array into out.  Number of
+ * deliveries.
  */
 size_t	 journal_explain(struct journal *, uint64_t object, struct buf *out);
 

@@ -1,3 +1,6 @@
+/*
+ * log - see log.h.
+ */
 #include <sys/mman.h>
 #include <assert.h>
 #include <errno.h>
@@ -50,16 +53,17 @@ mix(uint64_t h, uint64_t w)
 static uint64_t
 mix_bytes(uint64_t h, const char *p, size_t n)
 {
-	uint64_t	 w, lane[4] = { 1, 2, 3, 4 };
+	uint64_t	 w, four[4], a = 1, b = 2, c = 3, d = 4;
 
 	if (n >= 64) {
-		for (; n >= 32; p += 32, n -= 32)
-			for (int i = 0; i < 4; i++) {
-				memcpy(&w, p + 8 * i, 8);
-				lane[i] = mix(lane[i], w);
-			}
-		for (int i = 0; i < 4; i++)
-			h = mix(h, lane[i]);
+		for (; n >= 32; p += 32, n -= 32) {
+			memcpy(four, p, 32);
+			a = mix(a, four[0]);
+			b = mix(b, four[1]);
+			c = mix(c, four[2]);
+			d = mix(d, four[3]);
+		}
+		h = mix(mix(mix(mix(h, a), b), c), d);
 	}
 	for (; n >= 8; p += 8, n -= 8) {
 		memcpy(&w, p, 8);
@@ -286,7 +290,10 @@ jlog_look(struct jlog *l, struct jlog_check *c)
 			tail_known = false;	/* the newest was being written */
 	}
 	if (best == NULL) {
-		/* What came last is not known: it may be missing.  All that is unfinished is in doubt. */
+		/*
+		 * What came last is not known: it may be missing.  All that is unfinished is in
+		 * doubt.
+		 */
 		c->rewrite = true;
 		c->hole_lsn = (c->n > 0 ? c->v[c->n - 1].lsn : 0) + 1;
 		c->damaged_n++;
@@ -478,6 +485,8 @@ jlog_advance(struct jlog *l)
 		l->used -= rest;
 		l->tail = JLOG_HEADER_BYTES;
 	}
+	/* Written a whole lap ago: fetched until it is its turn. */
+	__builtin_prefetch(l->base + l->tail);
 }
 
 void

@@ -1,3 +1,6 @@
+/*
+ * path - one delivery as `bulkheadctl explain` shows it.  See journal.h.
+ */
 #include <inttypes.h>
 #include <stdio.h>
 #include "common/clock.h"

@@ -1,6 +1,7 @@
-#include <sys/mman.h>
+/*
+ * child - see child.h.  How a process is made is in spawn.c.
+ */
 #include <sys/pidfd.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -25,8 +26,8 @@
 #include "proto/contract.h"
 #include "supervisor/pool/child.h"
 #include "supervisor/pool/proc.h"
+#include "supervisor/pool/spawn.h"
 
-#define BOARD_BYTES		4096
 #define STDERR_TURN_BYTES	8192	/* read from stderr in one loop turn */
 #define STDERR_LAST_BYTES	(128u * 1024)	/* read after death: more than a pipe holds */
 #define LINE_BYTES		480	/* a longer line is logged in pieces */
@@ -36,21 +37,6 @@
 #define LOOK_PROC_MS		500	/* without a tick; a process that ticks is not stopped */
 #define SESSIONS_MAX		4
 #define ABANDON_MS		200
-#define ENV_MAX			8
-
-/*
- * Between fork and exec the child cannot tell what went wrong but through what it inherited: it
- * leaves this in the scoreboard, behind struct board, and exits.
- */
-struct last_step {
-	uint32_t	 step;		/* of enum step; 0: it came as far as the program */
-	uint32_t	 err;
-};
-#define LAST_STEP_OFFSET	2048
-
-enum step { STEP_DONE, STEP_FD, STEP_SANDBOX, STEP_EXEC };
-
-_Static_assert(sizeof(struct board) <= LAST_STEP_OFFSET, "struct board grew into the last step");
 
 struct child {
 	struct loop		*loop;
@@ -68,7 +54,7 @@ struct child {
 	struct watch		*pid_watch, *err_watch;
 	struct chan		*chan;
 	msgpack_zone		 zone;
-	const char		*board;			/* BOARD_BYTES, mapped for reading */
+	const struct board	*board;			/* mapped for reading */
 	struct timer		*timer;			/* LINK_GRACE_MS */
 
 	struct mono		 born, up_at, down_at;
@@ -99,68 +85,6 @@ struct child {
 };
 
 static void	 bury(struct child *);
-
-/* ---- between fork and exec: system calls only ---- */
-
-struct exec_plan {
-	const char	*program;
-	char *const	*argv, *const *envp;
-	int		 link, board, err;
-	pid_t		 parent;
-	bool		 rest, refuse;
-};
-
-static _Noreturn void
-exec_failed(const struct exec_plan *x, enum step step, int err)
-{
-	struct last_step	 last = { step, (uint32_t)err };
-
-	if (pwrite(x->board, &last, sizeof(last), LAST_STEP_OFFSET) == -1)
-		_exit(126);
-	_exit(127);
-}
-
-static _Noreturn void
-exec_child(struct exec_plan *x)
-{
-	struct sigaction	 dfl = { .sa_handler = SIG_DFL };
-	struct rlimit		 none = { 0, 0 };
-	sigset_t		 empty;
-	int			 null, link, board, err;
-
-	/* A terminal's Ctrl-C is for the supervisor alone, which then drains. */
-	(void)setpgid(0, 0);
-	for (int s = 1; s < NSIG; s++)
-		(void)sigaction(s, &dfl, NULL);
-
-	/* Out of the way of the numbers that they will have, whatever they are now. */
-	if ((board = fcntl(x->board, F_DUPFD, 10)) == -1)
-		exec_failed(x, STEP_FD, errno);
-	x->board = board;
-	if ((link = fcntl(x->link, F_DUPFD, 10)) == -1 ||
-	    (err = fcntl(x->err, F_DUPFD, 10)) == -1 ||
-	    (null = open("/dev/null", O_RDONLY)) == -1 || dup2(null, STDIN_FILENO) == -1 ||
-	    dup2(err, STDOUT_FILENO) == -1 || dup2(err, STDERR_FILENO) == -1 ||
-	    dup2(link, CONTRACT_FD) == -1 || dup2(board, CONTRACT_BOARD_FD) == -1)
-		exec_failed(x, STEP_FD, errno);
-	x->board = CONTRACT_BOARD_FD;
-	if (close_range(CONTRACT_BOARD_FD + 1, ~0u, 0) == -1)
-		exec_failed(x, STEP_FD, errno);
-
-	(void)umask(077);
-	if (setrlimit(RLIMIT_CORE, &none) == -1 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
-	    (!x->rest && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == -1))
-		exec_failed(x, STEP_SANDBOX, errno);
-	/* If the supervisor died before the line above, nobody would ever send that signal. */
-	if (getppid() != x->parent)
-		_exit(CONTRACT_EXIT_OK);
-	sigemptyset(&empty);
-	(void)sigprocmask(SIG_SETMASK, &empty, NULL);
-	if (x->refuse)
-		exec_failed(x, STEP_EXEC, ENOENT);
-	execve(x->program, x->argv, x->envp);
-	exec_failed(x, STEP_EXEC, errno);
-}
 
 /* ---- what it says ---- */
 
@@ -285,7 +209,11 @@ broke(struct child *c, const char *why)
 static void
 take_log(struct child *c, const struct msg_LOG *m)
 {
-	if (may_say(c))
+	if (!may_say(c))
+		return;
+	if (m->class.n > 0)
+		log_trace_line(m->class, c->tag, m->line);
+	else
 		log_line((int)m->level, c->tag, m->line);
 }
 
@@ -465,67 +393,7 @@ say_hello(struct child *c, const struct child_spec *sp)
 	return child_send(c, MSG_HELLO, &m);
 }
 
-/* All that a child gets of the supervisor's environment: the token could be in the rest of it. */
-static const char *const passed[] = {
-	"TZ",
-#ifdef __SANITIZE_ADDRESS__
-	"ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS",
-#endif
-};
-
-static void
-environment(char *env[ENV_MAX], bool faults)
-{
-	size_t		 n = 0;
-
-	env[n++] = mem_strdup("PATH=/usr/local/bin:/usr/bin:/bin");
-	env[n++] = mem_strdup("LANG=C.UTF-8");
-	for (size_t i = 0; i < sizeof(passed) / sizeof(passed[0]); i++) {
-		if (getenv(passed[i]) != NULL)
-			env[n++] = mem_printf("%s=%s", passed[i], getenv(passed[i]));
-	}
-	if (faults)
-		env[n++] = mem_printf("BULKHEAD_FAULTS=%s", fault_specs());
-	env[n] = NULL;
-}
-
-static int
-make_board(void)
-{
-	int	 fd = memfd_create("bulkhead-board", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	if (fd == -1)
-		return -1;
-	/* Sealed: a worker that cut its scoreboard short would make our next look a SIGBUS. */
-	if (ftruncate(fd, BOARD_BYTES) == -1 ||
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == -1) {
-		close(fd);
-		return -1;
-	}
-	return fd;
-}
-
 static void	 pid_readable(int, int, void *);
-
-static pid_t
-fork_child(struct exec_plan *x)
-{
-	sigset_t	 all, old;
-	pid_t		 pid;
-	int		 err;
-
-	/* A handler of ours must not run in the child. */
-	sigfillset(&all);
-	sigprocmask(SIG_BLOCK, &all, &old);
-	x->parent = getpid();
-	pid = fork();
-	if (pid == 0)
-		exec_child(x);
-	err = errno;
-	sigprocmask(SIG_SETMASK, &old, NULL);
-	errno = err;
-	return pid;
-}
 
 static const struct chan_ops link_ops = { .on_frame = on_frame, .on_gone = on_gone };
 
@@ -533,106 +401,45 @@ struct child *
 child_spawn(struct loop *l, const struct child_spec *sp, const struct child_ops *ops, void *arg,
     const char **why_r)
 {
-	static char		 why[160];
-	char			*argv[2] = { NULL, NULL }, *env[ENV_MAX];
-	struct exec_plan	 x = { .program = sp->program, .rest = sp->rest };
-	struct child		*c = mem_alloc(sizeof(*c));
-	int			 sv[2] = { -1, -1 }, ep[2] = { -1, -1 }, board = -1;
-	const char		*step = "socketpair";
-	void			*map = MAP_FAILED;
+	struct child	*c = mem_alloc(sizeof(*c));
+	struct spawned	 sd;
 
 	c->loop = l;
 	c->ops = *ops;
 	c->arg = arg;
-	c->pidfd = c->err_fd = -1;
 	c->slot = sp->slot;
 	c->generation = sp->generation;
 	c->rest = sp->rest;
 	c->hang_ms = sp->hang_ms;
 	c->stopped_ms = sp->stopped_ms;
 	c->start_deadline_ms = sp->start_deadline_ms;
-	c->program = mem_strdup(sp->program);
 	snprintf(c->pool, sizeof(c->pool), "%s", sp->pool);
 	snprintf(c->tag, sizeof(c->tag), "%s.%u#%" PRIu64, sp->pool, (unsigned)sp->slot,
 	    sp->generation);
+	c->born = clock_mono();
+	if (spawn_worker(sp->program, sp->rest, fault_hits(FAULT_CHILD_EXEC, span_of(c->tag)), &sd,
+	    why_r) == -1) {
+		free(c);
+		return NULL;
+	}
+	c->program = mem_strdup(sp->program);
+	c->pid = sd.pid;
+	c->pidfd = sd.pidfd;
+	c->err_fd = sd.err_fd;
+	c->board = sd.board;
 	if (!msgpack_zone_init(&c->zone, 8192))
 		abort();
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) == -1)
-		goto fail;
-	step = "pipe";
-	if (pipe2(ep, O_CLOEXEC) == -1 || fcntl(ep[0], F_SETFL, O_NONBLOCK) == -1)
-		goto fail;
-	step = "scoreboard";
-	if ((board = make_board()) == -1 ||
-	    (map = mmap(NULL, BOARD_BYTES, PROT_READ, MAP_SHARED, board, 0)) == MAP_FAILED)
-		goto fail;
-	c->board = map;
-
-	step = "fork";
-	x.link = sv[1];
-	x.board = board;
-	x.err = ep[1];
-	x.refuse = fault_hits(FAULT_CHILD_EXEC, span_of(c->tag));
-	argv[0] = c->program;
-	environment(env, fault_armed_any());
-	x.argv = argv;
-	x.envp = env;
-	c->born = clock_mono();
-	c->pid = fork_child(&x);
-	{
-		int	 err = errno;
-
-		for (size_t i = 0; env[i] != NULL; i++)
-			mem_wipe_free(&env[i]);
-		errno = err;
-	}
-	if (c->pid == -1)
-		goto fail;
-	(void)setpgid(c->pid, c->pid);	/* whoever of the two comes first */
-	step = "pidfd_open";
-	if ((c->pidfd = pidfd_open(c->pid, 0)) == -1) {
-		int	 err = errno;
-
-		/* The one wait in this program: for a child that has just begun and is killed. */
-		kill(c->pid, SIGKILL);
-		(void)waitpid(c->pid, NULL, 0);
-		errno = err;
-		goto fail;
-	}
-	close(sv[1]);
-	close(ep[1]);
-	close(board);
-
-	c->err_fd = ep[0];
 	c->err_watch = watch_new(l, c->err_fd, stderr_readable, c);
 	watch_set(c->err_watch, LOOP_READ);
 	c->pid_watch = watch_new(l, c->pidfd, pid_readable, c);
 	watch_set(c->pid_watch, LOOP_READ);
 	c->timer = timer_new(l, grace_over, c);
-	c->chan = chan_new(l, sv[0], c->tag, PROTO_FRAME_MAX, &link_ops, c);
+	c->chan = chan_new(l, sd.link_fd, c->tag, PROTO_FRAME_MAX, &link_ops, c);
 	chan_out_max(c->chan, OUT_MAX_BYTES);
 	COUNT(worker_starts);
 	log_debug("%s started pid=%d", c->tag, (int)c->pid);
 	(void)say_hello(c, sp);
 	return c;
-fail:
-	snprintf(why, sizeof(why), "%s: %s", step, strerror(errno));
-	*why_r = why;
-	for (int i = 0; i < 2; i++) {
-		if (sv[i] != -1)
-			close(sv[i]);
-		if (ep[i] != -1)
-			close(ep[i]);
-	}
-	if (board != -1)
-		close(board);
-	if (map != MAP_FAILED)
-		munmap(map, BOARD_BYTES);
-	msgpack_zone_destroy(&c->zone);
-	free(c->program);
-	free(c);
-	return NULL;
 }
 
 static void
@@ -640,7 +447,7 @@ free_parked(void *arg)
 {
 	struct child	*c = arg;
 
-	munmap((void *)(uintptr_t)c->board, BOARD_BYTES);
+	spawn_board_free(&c->board);
 	msgpack_zone_destroy(&c->zone);
 	free(c->program);
 	free(c);
@@ -717,22 +524,10 @@ child_is_up(const struct child *c)
 	return c->up;
 }
 
-bool
-child_was_asked(const struct child *c)
-{
-	return c->asked;
-}
-
-static const struct board *
-board_of(const struct child *c)
-{
-	return (const struct board *)c->board;
-}
-
 uint64_t
 child_scopes(const struct child *c)
 {
-	return atomic_load_explicit(&board_of(c)->scopes, memory_order_relaxed);
+	return atomic_load_explicit(&c->board->scopes, memory_order_relaxed);
 }
 
 uint64_t
@@ -769,7 +564,7 @@ child_look(struct child *c, uint64_t elapsed_ms)
 
 	if (c->reaped)
 		return CHILD_FINE;
-	tick = atomic_load_explicit(&board_of(c)->tick, memory_order_relaxed);
+	tick = atomic_load_explicit(&c->board->tick, memory_order_relaxed);
 	if (tick != c->tick || c->beats != c->seen_beats) {
 		c->tick = tick;
 		c->seen_beats = c->beats;
@@ -790,15 +585,6 @@ child_look(struct child *c, uint64_t elapsed_ms)
 }
 
 /* ---- death ---- */
-
-static struct last_step
-last_step(const struct child *c)
-{
-	struct last_step	 last;
-
-	memcpy(&last, c->board + LAST_STEP_OFFSET, sizeof(last));
-	return last;
-}
 
 static const char *
 status_meaning(int code)
@@ -822,21 +608,17 @@ is_ours(const struct child *c, int signo)
 static void
 judge(const struct child *c, struct obituary *o)
 {
-	char			 human[24];
-	struct last_step	 last = last_step(c);
-	int			 signo = WIFSIGNALED(c->status) ? WTERMSIG(c->status) : 0;
+	char	 human[24];
+	int	 signo = WIFSIGNALED(c->status) ? WTERMSIG(c->status) : 0;
 
 	o->code = signo != 0 ? signo : WEXITSTATUS(c->status);
 	if (signo != 0 && !is_ours(c, signo)) {
 		o->cause = DEATH_SIGNAL;
 		snprintf(o->text, sizeof(o->text), "killed by signal %d (%s)", signo,
 		    strsignal(signo));
-	} else if (signo == 0 && o->code == 127 && last.step != STEP_DONE) {
+	} else if (signo == 0 && o->code == 127 &&
+	    spawn_failed(c->board, c->program, o->text, sizeof(o->text))) {
 		o->cause = DEATH_EXEC;
-		snprintf(o->text, sizeof(o->text), "could not be started: %s%s: %s",
-		    last.step == STEP_EXEC ? c->program : "its ",
-		    last.step == STEP_EXEC ? "" : last.step == STEP_FD ? "descriptors" : "sandbox",
-		    strerror((int)last.err));
 	} else if (signo == 0 &&
 	    (!c->blamed || (c->blame != DEATH_PROTOCOL && c->blame != DEATH_HUNG))) {
 		o->cause = c->asked && o->code == CONTRACT_EXIT_OK ? DEATH_ASKED : DEATH_EXIT;
@@ -886,7 +668,7 @@ write_obituary(const struct child *c, struct obituary *o)
 	o->generation = c->generation;
 	o->age_ms = mono_ms_between(c->born, c->down_at);
 	o->wall_ms = clock_wall_ms();
-	o->running = atomic_load_explicit(&board_of(c)->delivery, memory_order_relaxed);
+	o->running = atomic_load_explicit(&c->board->delivery, memory_order_relaxed);
 	o->open = c->up ? c->ops.open_n(c->arg, c) : 0;
 	o->max_rss_kib = (uint64_t)c->usage.ru_maxrss;
 	o->cpu_ms = timeval_ms(c->usage.ru_utime) + timeval_ms(c->usage.ru_stime);
@@ -973,12 +755,6 @@ uint32_t
 child_slot(const struct child *c)
 {
 	return c->slot;
-}
-
-uint64_t
-child_generation(const struct child *c)
-{
-	return c->generation;
 }
 
 pid_t

@@ -41,7 +41,6 @@ void		 child_signal(struct child *, int signo);
 void		 child_drain(struct child *, uint64_t finish_ms, uint64_t last_word_ms);
 void		 child_up(struct child *);		/* READY was accepted */
 bool		 child_is_up(const struct child *);
-bool		 child_was_asked(const struct child *);	/* DRAIN was sent */
 uint64_t	 child_scopes(const struct child *);
 uint64_t	 child_age_ms(const struct child *);
 uint64_t	 child_ready_ms(const struct child *);	/* how long it is, or was, READY */

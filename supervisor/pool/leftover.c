@@ -1,3 +1,6 @@
+/*
+ * leftover - see leftover.h.
+ */
 #include <sys/pidfd.h>
 #include <sys/queue.h>
 #include <sys/wait.h>
@@ -188,10 +191,4 @@ leftovers_free(struct leftovers **allp)
 	loop_job_cancel(all->loop, &all->done);
 	timer_free(&all->grace);
 	loop_park(all->loop, all, free_parked);
-}
-
-size_t
-leftovers_n(const struct leftovers *all)
-{
-	return all->n;
 }

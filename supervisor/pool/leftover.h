@@ -15,6 +15,5 @@ struct leftovers;
 struct leftovers *leftovers_new(struct loop *, struct journal *, uint64_t rest_grace_ms,
 		    void (*fn)(void *arg), void *arg);
 void		 leftovers_free(struct leftovers **);	/* also inside fn */
-size_t		 leftovers_n(const struct leftovers *);
 
 #endif

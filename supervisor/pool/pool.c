@@ -1,3 +1,6 @@
+/*
+ * pool - see pool.h.  A place is what pool knows of one slot.
+ */
 #include <sys/queue.h>
 
 #include <assert.h>
@@ -97,15 +100,6 @@ struct pools {
 	struct leftovers	*leftovers;
 	void			(*left_fn)(void *);
 	void			*left_arg;
-};
-
-static const struct role {
-	const char	*name;
-	uint64_t	 credit;
-} roles[] = {
-#define ROLE(name, order, credit, service, events, help) { #name, credit },
-#include "proto/roles.def"
-#undef ROLE
 };
 
 static struct place *
@@ -246,6 +240,7 @@ options_for(const struct pool *p, struct buf *b)
 	const struct cfg	*cfg = p->pools->cfg;
 
 	option_str(b, "log_level", cfg->log_level);
+	option_str(b, "trace", log_traced());
 	if (!p->rest)
 		return;
 	option_str(b, "token", cfg->token);
@@ -616,17 +611,13 @@ static void
 pool_init(struct pools *ps, struct pool *p, const char *name, const char *role, uint64_t workers,
     uint64_t credit)
 {
+	const struct role_row	*row = table_role(role);
+
 	p->pools = ps;
 	p->name = mem_strdup(name);
 	p->role = role;
 	p->rest = strcmp(name, "rest") == 0;
-	p->credit = credit;
-	for (size_t i = 0; p->credit == 0 && i < sizeof(roles) / sizeof(roles[0]); i++) {
-		if (strcmp(roles[i].name, role) == 0)
-			p->credit = roles[i].credit;
-	}
-	if (p->credit == 0)
-		p->credit = 1;
+	p->credit = credit != 0 ? credit : row != NULL ? row->credit : 1;
 	TAILQ_INIT(&p->graves);
 	p->places = mem_array(workers, sizeof(*p->places));
 	p->places_n = workers;
@@ -662,9 +653,9 @@ pools_new(struct loop *l, const struct cfg *cfg, struct journal *j, const char *
 		pool_init(ps, &ps->list[ps->n++], "rest", "rest", REST_WORKERS, 0);
 	for (size_t i = 0; i < cfg->pools_n; i++) {
 		const struct cfg_pool	*cp = &cfg->pools[i];
-		const char		*role = cfg_pool_role(cp);
+		const struct role_row	*role = cfg_pool_role(cp);
 
-		pool_init(ps, &ps->list[ps->n++], cp->name, role == NULL ? cp->handler : role,
+		pool_init(ps, &ps->list[ps->n++], cp->name, role == NULL ? cp->handler : role->name,
 		    cp->workers, cp->credit);
 	}
 	return ps;
@@ -838,16 +829,6 @@ pools_alive(const struct pools *ps)
 	EACH_PLACE(ps, pl)
 		n += pl->child != NULL;
 	return n;
-}
-
-bool
-pools_ready(const struct pools *ps, const char *pool)
-{
-	EACH_PLACE(ps, pl) {
-		if (strcmp(pl->pool->name, pool) == 0 && pl->slot.state == SLOT_READY)
-			return true;
-	}
-	return false;
 }
 
 bool

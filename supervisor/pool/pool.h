@@ -1,11 +1,13 @@
 /*
  * pool - named sets of identical workers, their life and their death.
  *
- * pool.c keeps the set of processes equal to the configuration; slot.c is the pure life cycle of one place,
- * throttle.c the pure back-off, child.c one process (spawn, handshake, link, kill, reap, obituary).
- * There is always a pool "rest" (role rest, two workers: one active, one warm) unless there is no token.
+ * pool.c keeps the set of processes equal to the configuration; slot.c is the pure life cycle of
+ * one place, throttle.c the pure back-off, child.c one process (spawn, handshake, link, kill, reap,
+ * obituary).  There is always a pool "rest" (role rest, two workers: one active, one warm) unless
+ * there is no token.
  *
- * Owner: struct sup.  struct child is valid from on_up to the end of its on_down; keep nothing after that.
+ * Owner: struct sup.  struct child is valid from on_up to the end of its on_down; keep nothing
+ * after that.
  */
 #ifndef SUPERVISOR_POOL_H
 #define SUPERVISOR_POOL_H
@@ -43,9 +45,11 @@ struct obituary {
 	uint64_t	 age_ms, wall_ms;	/* lived for; died at */
 	uint64_t	 running;		/* delivery named by the scoreboard, 0 none */
 	uint64_t	 open;			/* deliveries it held */
-	uint64_t	 max_rss_kib, cpu_ms;		/* max_rss_kib: never below ours at the fork */
+	uint64_t	 max_rss_kib;	/* never below ours at the fork */
+	uint64_t	 cpu_ms;
 	bool		 was_ready;
-	char		 text[256];		/* "killed by signal 11 (Segmentation fault) while running ..." */
+	/* "killed by signal 11 (Segmentation fault) while running ..." */
+	char		 text[256];
 	char		 lines[OBITUARY_LINES][160];	/* last lines of stderr */
 	size_t		 lines_n;
 };
@@ -53,7 +57,10 @@ struct obituary {
 struct pools_ops {
 	/* READY was accepted. */
 	void	(*on_up)(void *arg, struct child *);
-	/* A message for someone else than the pool: ACK NACK CALL RESULT.  -1: it broke the protocol, why_r says how; the child is killed. */
+	/*
+	 * A message for someone else than the pool: ACK NACK CALL RESULT.  -1: it broke the
+	 * protocol, why_r says how; the child is killed.
+	 */
 	int	(*on_msg)(void *arg, struct child *, const struct msg_in *, const char **why_r);
 	/* It takes no new work from now on (drain, restart, stop). */
 	void	(*on_draining)(void *arg, struct child *);
@@ -66,46 +73,50 @@ struct pools_ops {
 /* program: path of bulkhead-worker.  journal may be NULL in tests. */
 struct pools	*pools_new(struct loop *, const struct cfg *, struct journal *, const char *program,
 		    const struct pools_ops *, void *arg);
-void		 pools_free(struct pools **);		/* after pools_stop; what is left is killed, no callback */
-void		 pools_start(struct pools *);		/* rest first, then the others; all at once, READY in any order */
+/* After pools_stop; what is left is killed, no callback. */
+void		 pools_free(struct pools **);
+/* Rest first, then the others; all at once, READY in any order. */
+void		 pools_start(struct pools *);
 
 /* What every worker is told; also sent to those that are READY. */
 void		 pools_self(struct pools *, uint64_t user, uint64_t application, uint64_t shards);
 void		 pools_fault(struct pools *, struct span name, struct span spec);
 
 /*
- * Children of a former supervisor that the journal names and that still run: handlers are killed at once, a rest
- * worker gets rest_grace to finish what is on the wire.  fn is called when none is left; in a later turn, also when
- * there were none.  Once, before pools_start or after it.
+ * Children of a former supervisor that the journal names and that still run: handlers are killed at
+ * once, a rest worker gets rest_grace to finish what is on the wire.  fn is called when none is
+ * left; in a later turn, also when there were none.  Once, before pools_start or after it.
  */
 void		 pools_leftovers(struct pools *, void (*fn)(void *arg), void *arg);
 
 /*
- * Replace the processes of a pool ("echo") or of one slot ("echo.0"): drain, end, start, READY.  Not throttled.
- * HELD and FAILED slots are started too.  fn is called once: NULL when all are READY, else a sentence.  -1: no such name.
+ * Replace the processes of a pool ("echo") or of one slot ("echo.0"): drain, end, start, READY.
+ * Not throttled.  HELD and FAILED slots are started too.  fn is called once: NULL when all are
+ * READY, else a sentence.  -1: no such name.
  */
-int		 pools_restart(struct pools *, const char *name, void (*fn)(void *arg, const char *why), void *arg);
+int		 pools_restart(struct pools *, const char *name,
+		    void (*fn)(void *arg, const char *why), void *arg);
 
 /*
- * Stop one part: handlers (rest == false) or the rest pool.  DRAIN with T1 and T2, SIGKILL after them.
- * fn is called when none of that part is left; restarts are off from here on.
+ * Stop one part: handlers (rest == false) or the rest pool.  DRAIN with T1 and T2, SIGKILL after
+ * them.  fn is called when none of that part is left; restarts are off from here on.
  */
 void		 pools_stop(struct pools *, bool rest, uint64_t finish_ms, uint64_t last_word_ms,
 		    void (*fn)(void *arg), void *arg);
 /* A second SIGTERM: what is left gets T2 now. */
 void		 pools_hurry(struct pools *);
 size_t		 pools_alive(const struct pools *);	/* processes not yet reaped */
-bool		 pools_ready(const struct pools *, const char *pool);	/* at least one worker is READY */
 
 /* ---- one child ---- */
-int		 child_send(struct child *, enum msg_type, const void *src);	/* -1: gone or above a cap; never blocks */
+/* -1: gone or above a cap; never blocks */
+int		 child_send(struct child *, enum msg_type, const void *src);
 const char	*child_tag(const struct child *);	/* "echo.0#3" */
 const char	*child_pool(const struct child *);
 bool		 child_is_rest(const struct child *);
 uint32_t	 child_slot(const struct child *);
-uint64_t	 child_generation(const struct child *);
 pid_t		 child_pid(const struct child *);
-void		*child_peer(const struct child *);	/* what child_peer_set stored: the queue's worker */
+/* What child_peer_set stored: the queue's worker. */
+void		*child_peer(const struct child *);
 void		 child_peer_set(struct child *, void *);
 /* The sessions that it reported, as they were last; at most 4. */
 struct session_view {
@@ -133,9 +144,11 @@ struct worker_view {
 	struct child	*child;			/* NULL: no process that is up */
 };
 /* Calls fn for each slot of each pool (pool NULL: all). */
-void		 pools_each(struct pools *, const char *pool, void (*fn)(void *arg, const struct worker_view *), void *arg);
+void		 pools_each(struct pools *, const char *pool,
+		    void (*fn)(void *arg, const struct worker_view *), void *arg);
 /* The kept obituaries of a slot, newest first. */
-size_t		 pools_obituaries(struct pools *, const char *worker, const struct obituary **out, size_t max);
+size_t		 pools_obituaries(struct pools *, const char *worker, const struct obituary **out,
+		    size_t max);
 const char	*death_name(enum death);
 
 #endif

@@ -1,3 +1,6 @@
+/*
+ * proc - see proc.h.
+ */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,3 +1,6 @@
+/*
+ * slot - the table, its guards and its actions.  See slot.h.
+ */
 #include <assert.h>
 #include <string.h>
 #include "supervisor/pool/slot.h"

@@ -1,3 +1,6 @@
+/*
+ * throttle - see throttle.h.
+ */
 #include <string.h>
 #include "supervisor/pool/throttle.h"
 

@@ -12,15 +12,7 @@
 #include <string.h>
 
 #include "supervisor/gateway/envelope.h"
-
-int	 LLVMFuzzerTestOneInput(const uint8_t *, size_t);
-
-#define CHECK(cond) do {							\
-	if (!(cond)) {								\
-		fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);	\
-		abort();							\
-	}									\
-} while (0)
+#include "tests/fuzz/fuzz.h"
 
 static uint64_t
 id_of(const json_t *v)

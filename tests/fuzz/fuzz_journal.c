@@ -1,7 +1,8 @@
 /*
  * Opens any bytes as a journal, goes on with it, opens it again.
  *
- * A first byte of 1 repairs the sums of all records in the rest, so that their meaning is reached too.
+ * A first byte of 1 repairs the sums of all records in the rest, so that their meaning is reached
+ * too.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -9,19 +10,10 @@
 #include "common/log.h"
 #include "supervisor/journal/journal.h"
 #include "supervisor/journal/log.h"
+#include "tests/fuzz/fuzz.h"
+#include "tests/unit/fakes.h"
 
 #define IMAGE_MAX	(JLOG_BYTES_MIN * 2)
-
-int	 LLVMFuzzerTestOneInput(const uint8_t *, size_t);
-
-static void
-quiet(int level, const char *class, const char *line, void *arg)
-{
-	(void)level;
-	(void)class;
-	(void)line;
-	(void)arg;
-}
 
 static void
 repair(char *image, size_t n)
@@ -91,8 +83,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	journal_close(&j);
 	/* What was written over damage is whole. */
 	j = journal_open_image(again, bytes, bytes, 1, &r);
-	if (r.damaged || r.created)
-		abort();
+	CHECK(!r.damaged && !r.created);
 	journal_close(&j);
 	free(again);
 	free(image);

@@ -3,22 +3,15 @@
  *
  * On purpose apart (see common/json.c): the scanner passes bytes that are no UTF-8, lone
  * surrogates and numbers of any size, and ends at JSON_DEPTH_MAX; jansson passes a NUL
- * between tokens, and none in a key.  Every string that jansson has must unescape to the same bytes.
+ * between tokens, and none in a key.  Every string that jansson has must unescape to the same
+ * bytes.
  */
 #include <stdint.h>
 #include <stdlib.h>
 #include <jansson.h>
 
 #include "common/json.h"
-
-int	 LLVMFuzzerTestOneInput(const uint8_t *, size_t);
-
-static void
-require(bool ok)
-{
-	if (!ok)
-		abort();
-}
+#include "tests/fuzz/fuzz.h"
 
 /* How jansson refuses what the scanner passes. */
 static bool
@@ -47,15 +40,15 @@ scan_all(struct span in, bool *deep_r)
 	*deep_r = false;
 	do {
 		t = json_next(&s);
-		require(s.off >= last && s.off <= in.n && s.depth <= JSON_DEPTH_MAX);
+		CHECK(s.off >= last && s.off <= in.n && s.depth <= JSON_DEPTH_MAX);
 		last = s.off;
 		if (s.depth == JSON_DEPTH_MAX)
 			*deep_r = true;
 		if (t == JSON_TOK_KEY || t == JSON_TOK_STRING) {
-			require(s.text.p >= in.p && s.text.p + s.text.n < in.p + in.n);
+			CHECK(s.text.p >= in.p && s.text.p + s.text.n < in.p + in.n);
 			buf_reset(&plain);
 			if (json_unescape(s.text, &plain, 1 << 20))
-				require(plain.n <= s.text.n);
+				CHECK(plain.n <= s.text.n);
 		}
 	} while (t != JSON_TOK_BAD && t != JSON_TOK_END);
 	buf_fini(&plain);
@@ -75,13 +68,13 @@ compare_members(struct span in)
 	/* A repeated member is the first one here and the last one there. */
 	j = json_loadb(in.p, in.n, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, NULL);
 	json_object_foreach(j, key, value) {
-		require(json_member(in, key, &t, &v));
-		require((t == JSON_TOK_STRING) == json_is_string(value));
+		CHECK(json_member(in, key, &t, &v));
+		CHECK((t == JSON_TOK_STRING) == json_is_string(value));
 		if (!json_is_string(value))
 			continue;
 		buf_reset(&plain);
-		require(json_unescape(v, &plain, in.n));
-		require(span_eq(buf_span(&plain), span_make(json_string_value(value),
+		CHECK(json_unescape(v, &plain, in.n));
+		CHECK(span_eq(buf_span(&plain), span_make(json_string_value(value),
 		    json_string_length(value))));
 	}
 	json_decref(j);
@@ -101,10 +94,10 @@ write_and_read(struct span in)
 	json_str(&o, in);
 	json_arr_end(&o);
 	j = json_loadb(buf_span(&b).p, buf_span(&b).n, JSON_ALLOW_NUL, NULL);
-	require(j != NULL);
+	CHECK(j != NULL);
 	whole = json_stringn(in.p, in.n);	/* NULL when it is not UTF-8 */
 	if (whole != NULL)
-		require(json_equal(whole, json_array_get(j, 0)));
+		CHECK(json_equal(whole, json_array_get(j, 0)));
 	json_decref(whole);
 	json_decref(j);
 	buf_fini(&b);
@@ -123,13 +116,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	ours = scan_all(in, &deep);
 	json_scan_init(&s, in);
 	if (ours)
-		require(json_skip(&s, &range) && json_next(&s) == JSON_TOK_END);
+		CHECK(json_skip(&s, &range) && json_next(&s) == JSON_TOK_END);
 	(void)json_member_u64(in, "id", &v);
 	j = json_loadb(in.p, in.n, JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
 	if (ours && j == NULL)
-		require(is_deliberate(&e));
+		CHECK(is_deliberate(&e));
 	if (!ours && j != NULL)
-		require(deep || memchr(in.p, '\0', in.n) != NULL);
+		CHECK(deep || memchr(in.p, '\0', in.n) != NULL);
 	if (ours && json_is_object(j))
 		compare_members(in);
 	json_decref(j);

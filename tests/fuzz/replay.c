@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-int		 LLVMFuzzerTestOneInput(const uint8_t *, size_t);
+#include "tests/fuzz/fuzz.h"
 
 static size_t	 inputs_n;
 

@@ -75,8 +75,8 @@ def test_variable_is_read_and_scrubbed(polite, bots):
     bot.start().ready()
     with open(f"/proc/{bot.pid}/environ", "rb") as file:
         inherited = file.read()
-    # The kernel shows the environment of exec; what children get is the proof that it is gone.
-    assert inherited is not None
+    # The kernel shows what lies where exec put the environment: the value there was wiped.
+    assert b"MY_BOT_TOKEN" in inherited and polite.token.encode() not in inherited
     for worker in bot.status()["workers"]:
         with open(f"/proc/{worker['pid']}/environ", "rb") as file:
             assert b"MY_BOT_TOKEN" not in file.read()
@@ -91,9 +91,40 @@ def test_usage(bots):
         assert done.returncode == 0 and "usage" in done.stdout.lower(), program
         done = subprocess.run([bot.build / program, "--version"], capture_output=True, text=True, check=False)
         assert done.returncode == 0 and done.stdout.strip(), program
-    for table in ("proto", "options", "counters", "commands", "errors", "faults"):
+    for table in ("proto", "options", "counters", "commands", "errors", "events", "faults"):
         done = subprocess.run([bot.build / "bulkheadd", "-x", table], capture_output=True, text=True, check=False)
         assert done.returncode == 0 and len(done.stdout) > 200, table
+    done = subprocess.run([bot.build / "bulkheadd", "-T", "gatway"], capture_output=True, text=True, check=False)
+    assert done.returncode == 64 and "gateway" in done.stderr
     done = subprocess.run([bot.build / "bulkhead-worker"], capture_output=True, text=True, check=False,
                           stdin=subprocess.DEVNULL)
     assert done.returncode == 64 and len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", [["-n"], ["-x", "options"], ["--help"], ["--version"]])
+def test_full_disk(bots, words):
+    """What could not be printed was not said."""
+    bot = bots(None)
+    bot.write_conf(GOOD.format(dir=bot.dir))
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([bot.build / "bulkheadd", *words, "-c", bot.conf], stdout=full, stderr=subprocess.PIPE,
+                              text=True, check=False, timeout=20)
+    assert done.returncode == 1
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([bot.build / "bulkheadctl", "--help"], stdout=full, stderr=subprocess.PIPE, text=True,
+                              check=False, timeout=20)
+    assert done.returncode == 1 and "stdout" in done.stderr
+
+
+def test_closed_descriptors(polite, bots):
+    """Started with 0, 1 and 2 closed: it works, and no log line lands in a file that got such a number."""
+    bot = bots(polite)
+    bot.wanted = True
+    bot.process = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", bot.build / "bulkheadd", "-c", bot.conf],
+                                   env=bot.env, start_new_session=True)
+    bot.ready()
+    message = polite.say(polite.channels[0], "!ping")
+    assert polite.wait(lambda: polite.replies_to(message["id"]))
+    assert (bot.dir / "run" / "lock").stat().st_size == 0
+    assert b" bulkheadd: " not in (bot.dir / "run" / "journal").read_bytes()
+    assert bot.stop() == 0

@@ -1,12 +1,13 @@
 """scripts/quickstart as a person uses it: through a terminal, and once without one."""
 
 import os
+import pathlib
 import re
 import subprocess
 
 import pexpect
 
-from bot import ROOT, alive, build_dir
+from bot import ROOT, alive, build_dir, wait_for
 
 QUICKSTART = [str(ROOT / "scripts" / "quickstart"), "--no-install"]
 
@@ -70,3 +71,38 @@ def test_conversation():
 def test_help():
     done = subprocess.run([QUICKSTART[0], "--help"], capture_output=True, text=True, check=True)
     assert re.search(r"--once", done.stdout)
+
+
+def supervisors():
+    """Pids of the bots that a playground of ours left running."""
+    found = set()
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if entry.name.isdigit() and words[0] == str(build_dir() / "bulkheadd").encode():
+            found.add(int(entry.name))
+    return found
+
+
+def test_reader_that_goes_away():
+    """quickstart | head: what it started ends all the same."""
+    before = supervisors()
+    child = subprocess.Popen([*QUICKSTART, "--once", "!ping"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, env=environment())
+    child.stdout.close()
+    said = child.stderr.read().decode()
+    assert child.wait(60) != 0 and "Traceback" not in said, said
+    child.stderr.close()
+    wait_for(lambda: not supervisors() - before, 20, "the bot is stopped")
+
+
+def test_terminal_that_is_closed():
+    before = supervisors()
+    child = pexpect.spawn(QUICKSTART[0], QUICKSTART[1:], env=environment(), encoding="utf-8", timeout=60)
+    child.expect("you> ")
+    started = supervisors() - before
+    assert started
+    child.close(force=False)            # the terminal is gone: SIGHUP
+    wait_for(lambda: not supervisors() & started, 20, "the bot is stopped")

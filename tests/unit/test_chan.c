@@ -17,6 +17,7 @@
 #include "common/chan.h"
 #include "common/fault.h"
 #include "common/log.h"
+#include "tests/unit/fakes.h"
 
 #define CAP	(8u << 20)
 
@@ -83,15 +84,6 @@ too_long(void *arg)
 	loop_stop(l);
 }
 
-static void
-keep_quiet(int level, const char *class, const char *line, void *arg)
-{
-	(void)level;
-	(void)class;
-	(void)line;
-	(void)arg;
-}
-
 static int
 setup(void **state)
 {
@@ -100,7 +92,7 @@ setup(void **state)
 	l = loop_new();
 	bound = timer_new(l, too_long, NULL);
 	timed_out = false;
-	log_redirect(keep_quiet, NULL);
+	log_redirect(quiet, NULL);
 	return socketpair(AF_UNIX, SOCK_STREAM, 0, fds);
 }
 
@@ -569,7 +561,7 @@ short_write_and_its_own_log(void **state)
 	log_redirect(log_to_channel, NULL);
 	put(a.c, "abcdef");
 	run_turns(20);
-	log_redirect(keep_quiet, NULL);
+	log_redirect(quiet, NULL);
 	assert_int_equal(fault_set(SPAN("chan.short_write"), SPAN_NONE, NULL), 0);
 	assert_int_equal(b.frames, 2);
 	assert_int_equal(chan_queued_bytes(a.c), 0);

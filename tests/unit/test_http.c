@@ -1,6 +1,7 @@
 /*
- * session: the typed HTTP session.  G1: using one that is not open returns a typed error and cannot crash; the
- * bugs are "RuntimeError: Session is closed" and its kin.  Nothing here touches the network.
+ * session: the typed HTTP session.  G1: using one that is not open returns a typed error and cannot
+ * crash; the bugs are "RuntimeError: Session is closed" and its kin.  Nothing here touches the
+ * network.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -39,7 +40,8 @@ quiet(int level, const char *class, const char *line, void *arg)
 static struct http *
 make(const char *url, const char **why_r)
 {
-	struct http_config	 cf = { .base_url = url, .user_agent = "test", .connect_ms = 100, .on_state = on_state };
+	struct http_config	 cf = { .base_url = url, .user_agent = "test", .connect_ms = 100,
+	    .on_state = on_state };
 
 	return http_new(loop, names, &cf, why_r);
 }
@@ -176,7 +178,7 @@ bad_urls_are_sentences(void **state)
 	assert_null(make("", &why));
 	assert_non_null(why);
 	assert_null(make("ftp://127.0.0.1", &why));
-	assert_string_equal(why, "api_url is neither http nor https");
+	assert_string_equal(why, "api_url is no usable URL of http or https");
 }
 
 static void

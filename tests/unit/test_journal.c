@@ -1,3 +1,6 @@
+/*
+ * journal: what survives a kill at any instruction, and what damage may not do.
+ */
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -16,20 +19,12 @@
 #include "proto/contract.h"
 #include "supervisor/journal/journal.h"
 #include "supervisor/journal/log.h"
+#include "tests/unit/fakes.h"
 
 #define SMALL	65536u
 #define T0	1700000000000ull
 
 static char	 dir[256];
-
-static void
-quiet(int level, const char *class, const char *line, void *arg)
-{
-	(void)level;
-	(void)class;
-	(void)line;
-	(void)arg;
-}
 
 static int
 make_dir(void **state)
@@ -342,7 +337,10 @@ on_drop(struct delivery *d, void *arg)
 	dropped_ids[dropped_n++] = d->id;
 }
 
-/* At the bound: first what may be shed goes, then events are refused; what is in goes on to its end. */
+/*
+ * At the bound: first what may be shed goes, then events are refused; what is in goes on to its
+ * end.
+ */
 static void
 full_journal_refuses_and_goes_on(void **state)
 {
@@ -614,8 +612,8 @@ make_image(void)
 }
 
 /*
- * What may never be, whatever is wrong with the file: that a delivery would be given again although it was
- * finished or set aside, or without all that is known of its effects, attempts and charges.
+ * What may never be, whatever is wrong with the file: that a delivery would be given again although
+ * it was finished or set aside, or without all that is known of its effects, attempts and charges.
  */
 static void
 never_answered_twice(struct journal *j, size_t at)
@@ -753,7 +751,8 @@ cut_anywhere(void **state)
 		}
 	free(c.v);
 	/* And the whole way as a file: shorter than a header, cut in it, just behind it. */
-	for (off_t at = 0; at < 6000; at = at == 4096 ? 4100 : at == 4100 ? 4500 : at == 4000 ? 4096 : at + 500) {
+	for (off_t at = 0; at < 6000;
+	    at = at == 4096 ? 4100 : at == 4100 ? 4500 : at == 4000 ? 4096 : at + 500) {
 		int	 fd = open(path_of("cut"), O_WRONLY | O_CREAT | O_TRUNC, 0600);
 
 		assert_true(fd >= 0);

@@ -314,7 +314,8 @@ what_is_written_is_read_by_jansson(void **state)
 	assert_true(accepts(buf_span(&b)));
 	j = json_loadb(buf_span(&b).p, buf_span(&b).n, JSON_ALLOW_NUL, NULL);
 	assert_non_null(j);
-	assert_string_equal(json_string_value(json_object_get(j, "name")), "a \"quoted\" \\ caf\xc3\xa9\n");
+	assert_string_equal(json_string_value(json_object_get(j, "name")),
+	    "a \"quoted\" \\ caf\xc3\xa9\n");
 	assert_int_equal(json_integer_value(json_object_get(j, "n")), 42);
 	assert_string_equal(json_string_value(json_object_get(j, "id")), "18446744073709551615");
 	assert_true(json_is_true(json_object_get(j, "yes")));

@@ -30,7 +30,8 @@ static enum lane_verdict
 fake_ask(void *arg, struct lane_item *it, struct mono now, struct mono *until_r)
 {
 	struct rq	*rq = (struct rq *)(void *)it;
-	bool		 timed = rq->say == LANE_WAIT || rq->say == LANE_ASIDE || rq->say == LANE_STOP;
+	bool		 timed = rq->say == LANE_WAIT || rq->say == LANE_ASIDE ||
+	    rq->say == LANE_STOP;
 
 	(void)arg;
 	if (timed && !mono_before(now, at(rq->until_ms)))

@@ -1,5 +1,6 @@
 /* log: the form of lines, what a slow reader costs, what may not reach a terminal. */
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,7 +34,7 @@ static void
 close_pipe(void)
 {
 	log_redirect(NULL, NULL);
-	log_trace_classes("");
+	assert_int_equal(log_trace_classes(""), 0);
 	log_init("done", STDERR_FILENO, LOG_ERR);
 	close(fds[0]);
 	close(fds[1]);
@@ -182,16 +183,61 @@ trace_classes(void **state)
 	log_init("prog", fds[1], LOG_INFO);
 	assert_false(log_traces("chan"));
 	log_trace("chan", "hidden");
-	log_trace_classes("gateway,chan");
+	assert_int_equal(log_trace_classes("gateway,chan"), 0);
 	assert_true(log_traces("chan") && log_traces("gateway"));
 	assert_false(log_traces("cha") || log_traces("rest") || log_traces("ateway"));
 	log_trace("chan", "n=%d", 1);
 	assert_string_equal(one_line("debug"), "chan: n=1");
-	log_trace_classes("all");
+	assert_int_equal(log_trace_classes("all"), 0);
 	assert_true(log_traces("rest"));
-	log_trace_classes("");
+	assert_int_equal(log_trace_classes(""), 0);
 	assert_false(log_traces("rest") || log_traces("chan"));
 	close_pipe();
+}
+
+/* A word that is no class would trace nothing, and nobody would know why. */
+static void
+unknown_trace_class(void **state)
+{
+	(void)state;
+	assert_int_equal(log_trace_classes("chan,rest"), 0);
+	assert_int_equal(log_trace_classes("chan,rst"), -1);
+	assert_string_equal(log_traced(), "chan,rest");
+	assert_true(log_traces("rest"));
+	assert_int_equal(log_trace_classes(""), 0);
+}
+
+/* A worker's trace line: its class decides, not the level. */
+static void
+trace_line_of_a_worker(void **state)
+{
+	(void)state;
+	open_pipe();
+	log_init("prog", fds[1], LOG_INFO);
+	log_trace_line(SPAN("rest"), "rest.0#1", SPAN("hidden"));
+	assert_int_equal(log_trace_classes("rest"), 0);
+	log_trace_line(SPAN("rest"), "rest.0#1", SPAN("shown"));
+	assert_string_equal(one_line("debug"), "rest: rest.0#1 shown");
+	close_pipe();
+}
+
+/* Closed at the start: the next file that is opened must not become stderr. */
+static void
+closed_descriptors_are_filled(void **state)
+{
+	int	 status, fd;
+	pid_t	 pid;
+
+	(void)state;
+	if ((pid = fork()) == 0) {
+		close(0);
+		close(2);
+		log_std_fds();
+		fd = open("/dev/zero", O_RDONLY);
+		_exit(fd > 2 && fcntl(0, F_GETFD) != -1 && fcntl(2, F_GETFD) != -1 ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
 }
 
 /* The flag belongs to the open file, which the shell that started us shares. */
@@ -379,7 +425,7 @@ redirect(void **state)
 	log_info("a\nb");
 	assert_string_equal(seen, "6||a?b|arg");
 	assert_string_equal(one_line("info"), "nested");
-	log_trace_classes("rest");
+	assert_int_equal(log_trace_classes("rest"), 0);
 	log_trace("rest", "t");
 	assert_string_equal(seen, "7|rest|t|arg");
 	/* messages.def, LOG.line: 1 to 1024 bytes. */
@@ -406,6 +452,9 @@ main(void)
 		cmocka_unit_test(control_bytes),
 		cmocka_unit_test(long_lines_are_cut),
 		cmocka_unit_test(trace_classes),
+		cmocka_unit_test(unknown_trace_class),
+		cmocka_unit_test(trace_line_of_a_worker),
+		cmocka_unit_test(closed_descriptors_are_filled),
 		cmocka_unit_test(inherited_descriptor_stays_blocking),
 		cmocka_unit_test(slow_reader),
 		cmocka_unit_test(tail_lines_are_written),

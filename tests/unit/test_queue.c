@@ -1,3 +1,6 @@
+/*
+ * queue: order, turns, credit and blame, with a fake worker and a real journal.
+ */
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,20 +14,12 @@
 #include "supervisor/delivery/poison.h"
 #include "supervisor/delivery/queue.h"
 #include "supervisor/delivery/route.h"
+#include "tests/unit/fakes.h"
 
 #define T0	1700000000000ull
 #define OUT_MAX	256
 
 static char	 path[300];
-
-static void
-quiet(int level, const char *class, const char *line, void *arg)
-{
-	(void)level;
-	(void)class;
-	(void)line;
-	(void)arg;
-}
 
 /* ---- a fake worker ---- */
 
@@ -203,7 +198,7 @@ id_of(const char *name, uint64_t object)
 
 	memset(&e, 0, sizeof(e));
 	e.id = object;
-	return route_delivery_id(route_event(span_of(name)), SPAN("echo"), &e, SPAN("session"));
+	return route_delivery_id(table_event(span_of(name)), SPAN("echo"), &e, SPAN("session"));
 }
 
 static uint64_t
@@ -517,7 +512,10 @@ suspects_are_redelivered_alone(void **state)
 		ack(queue_held(f[0].w, msg_id(i)) != NULL ? &f[0] : &f[1], msg_id(i));
 		queue_run(q);
 	}
-	/* The third kills again, and again nobody is named: it is charged, the others of its worker are suspects. */
+	/*
+	 * The third kills again, and again nobody is named: it is charged, the others of its worker
+	 * are suspects.
+	 */
 	for (int charges = 1; charges <= 3; charges++) {
 		int	 w = queue_held(f[0].w, msg_id(3)) != NULL ? 0 : 1;
 
@@ -669,7 +667,7 @@ two_pools_and_a_full_journal(void **state)
 	assert_int_equal(wanted, 0);
 	e.t = SPAN("MESSAGE_CREATE");
 	e.d = SPAN("{\"id\":");
-	assert_int_equal(queue_dispatch(q, &e, "s", 0, false, &wanted), 0);
+	assert_int_equal(queue_dispatch(q, &e, "s", 0, false, &wanted), -1);
 	assert_int_equal(wanted, 2);
 	assert_int_equal(journal_count(j, DLV_WAITING), 0);
 	for (id = 1; rc == 0; id++)

@@ -22,6 +22,7 @@
 #include "common/loop.h"
 #include "common/mem.h"
 #include "common/resolve.h"
+#include "tests/unit/fakes.h"
 
 #define TYPE_A		1
 #define TYPE_AAAA	28
@@ -174,20 +175,11 @@ too_long(void *arg)
 	fail_msg("no answer");
 }
 
-static void
-keep_quiet(int level, const char *class, const char *line, void *arg)
-{
-	(void)level;
-	(void)class;
-	(void)line;
-	(void)arg;
-}
-
 static int
 setup(void **state)
 {
 	(void)state;
-	log_redirect(keep_quiet, NULL);
+	log_redirect(quiet, NULL);
 	l = loop_new();
 	bound = timer_new(l, too_long, NULL);
 	server_start(&one, 1);

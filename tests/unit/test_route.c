@@ -1,3 +1,6 @@
+/*
+ * route: keys, delivery ids and places, each with what it must not depend on.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -5,36 +8,14 @@
 #include <cmocka.h>
 #include "supervisor/delivery/route.h"
 
-static void
-rows_by_name(void **state)
-{
-	const struct route_event	*rows, *r;
-	size_t				 n;
-
-	(void)state;
-	rows = route_events(&n);
-	assert_true(n > 20);
-	for (size_t i = 0; i < n; i++)
-		assert_ptr_equal(route_event(span_of(rows[i].name)), &rows[i]);
-	assert_null(route_event(SPAN("READY")));
-	assert_null(route_event(SPAN("")));
-	assert_null(route_event(SPAN("MESSAGE_CREAT")));
-	assert_null(route_event(SPAN("MESSAGE_CREATE ")));
-	r = route_event(SPAN("MESSAGE_CREATE"));
-	assert_true(r->object && !r->control && !r->shed);
-	assert_int_equal(r->intents, 1 << 9 | 1 << 12);
-	r = route_event(SPAN("TYPING_START"));
-	assert_true(!r->object && r->control && r->shed);
-}
-
 /* Design 3.13: channel id, else guild id, else user id. */
 static void
 keys(void **state)
 {
-	const struct route_event	*msg = route_event(SPAN("MESSAGE_CREATE"));
-	const struct route_event	*ban = route_event(SPAN("GUILD_BAN_ADD"));
-	const struct route_event	*thread = route_event(SPAN("THREAD_CREATE"));
-	struct envelope			 e;
+	const struct event_row	*msg = table_event(SPAN("MESSAGE_CREATE"));
+	const struct event_row	*ban = table_event(SPAN("GUILD_BAN_ADD"));
+	const struct event_row	*thread = table_event(SPAN("THREAD_CREATE"));
+	struct envelope		 e;
 
 	(void)state;
 	memset(&e, 0, sizeof(e));
@@ -56,11 +37,11 @@ keys(void **state)
 static void
 delivery_ids(void **state)
 {
-	const struct route_event	*msg = route_event(SPAN("MESSAGE_CREATE"));
-	const struct route_event	*del = route_event(SPAN("MESSAGE_DELETE"));
-	const struct route_event	*upd = route_event(SPAN("MESSAGE_UPDATE"));
-	struct envelope			 e, f;
-	uint64_t			 id;
+	const struct event_row	*msg = table_event(SPAN("MESSAGE_CREATE"));
+	const struct event_row	*del = table_event(SPAN("MESSAGE_DELETE"));
+	const struct event_row	*upd = table_event(SPAN("MESSAGE_UPDATE"));
+	struct envelope		 e, f;
+	uint64_t		 id;
 
 	(void)state;
 	memset(&e, 0, sizeof(e));
@@ -113,7 +94,6 @@ int
 main(void)
 {
 	const struct CMUnitTest	 tests[] = {
-		cmocka_unit_test(rows_by_name),
 		cmocka_unit_test(keys),
 		cmocka_unit_test(delivery_ids),
 		cmocka_unit_test(placement),

@@ -553,6 +553,24 @@ bricked_session(void **state)
 	assert_int_equal(s.state, SESS_ASKING);
 }
 
+/* A replay that is cut short again and again, but brings new events each time, ends some day. */
+static void
+progress_keeps_session(void **state)
+{
+	(void)state;
+	to_ready();
+	later(300000);
+	feed(SEV_GONE_RESUME);
+	for (int i = 0; i < 10; i++) {
+		fire(SESS_RETRY);
+		to_hello();
+		assert_int_equal(s.state, SESS_RESUMING);
+		sess_progress(&s);
+		feed(SEV_BROKEN);
+		assert_true(s.has_session);
+	}
+}
+
 /* A network that is down does not cost the session: only RESUMEs that were sent count. */
 static void
 outage_keeps_session(void **state)
@@ -786,6 +804,7 @@ main(void)
 		cmocka_unit_test_setup(reconnect_anywhere, setup),
 		cmocka_unit_test_setup(invalid_session, setup),
 		cmocka_unit_test_setup(bricked_session, setup),
+		cmocka_unit_test_setup(progress_keeps_session, setup),
 		cmocka_unit_test_setup(outage_keeps_session, setup),
 		cmocka_unit_test_setup(resume_url_fails_first, setup),
 		cmocka_unit_test_setup(budget_is_never_burnt, setup),

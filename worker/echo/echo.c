@@ -13,7 +13,8 @@ static bool
 is_ping(const char *content)
 {
 	content += strspn(content, BLANKS);
-	return strncmp(content, "!ping", 5) == 0 && content[5 + strspn(content + 5, BLANKS)] == '\0';
+	return strncmp(content, "!ping", 5) == 0 &&
+	    content[5 + strspn(content + 5, BLANKS)] == '\0';
 }
 
 static void
@@ -46,7 +47,8 @@ on_message(struct scope *s, json_t *m)
 	int		 bot = 0;
 
 	if (json_unpack(m, "{s:s, s:s, s:s, s:{s:s, s?b}, s?s}", "channel_id", &channel, "id", &id,
-	    "content", &content, "author", "id", &author, "bot", &bot, "webhook_id", &webhook) == -1)
+	    "content", &content, "author", "id", &author, "bot", &bot,
+	    "webhook_id", &webhook) == -1)
 		return;
 	if (bot || webhook != NULL || strtoull(author, NULL, 10) == scope_self(s))
 		return;
@@ -54,12 +56,31 @@ on_message(struct scope *s, json_t *m)
 		reply(s, channel, id, "pong");
 }
 
+/*
+ * Nearly no message is a ping: only of one that may be is a tree made.  An escape may spell
+ * anything.
+ */
+static bool
+may_be_ping(struct span body)
+{
+	const char	*p = body.p, *end = body.p + body.n;
+
+	if (memmem(body.p, body.n, "!ping", 5) != NULL)
+		return true;
+	while ((p = memchr(p, '\\', (size_t)(end - p))) != NULL && end - p >= 2) {
+		if (p[1] == 'u')
+			return true;
+		p += 2;
+	}
+	return false;
+}
+
 static void
 start(struct scope *s, const struct msg_EVENT *ev)
 {
 	json_t	*m;
 
-	if (!span_is(ev->name, "MESSAGE_CREATE"))
+	if (!span_is(ev->name, "MESSAGE_CREATE") || !may_be_ping(ev->body))
 		return;
 	m = json_loadb(ev->body.p, ev->body.n, 0, NULL);
 	on_message(s, m);

@@ -55,7 +55,7 @@ wake_cmp(struct mono a, struct mono b, const void *ap, const void *bp)
 {
 	if (a.us != b.us)
 		return a.us < b.us ? -1 : 1;
-	return ap < bp ? -1 : ap > bp;
+	return TREE_CMP(ap, bp);
 }
 
 static int
@@ -70,9 +70,9 @@ aside_cmp(struct lane_item *a, struct lane_item *b)
 	return wake_cmp(a->wake, b->wake, a, b);
 }
 
-RB_GENERATE_INTERNAL(lane_keys, lane_queue, by_key, key_cmp, UNUSED static)
-RB_GENERATE_INTERNAL(lane_sleepers, lane_queue, by_wake, sleeper_cmp, UNUSED static)
-RB_GENERATE_INTERNAL(lane_asides, lane_item, by_wake, aside_cmp, UNUSED static)
+TREE_GENERATE(lane_keys, lane_queue, by_key, key_cmp)
+TREE_GENERATE(lane_sleepers, lane_queue, by_wake, sleeper_cmp)
+TREE_GENERATE(lane_asides, lane_item, by_wake, aside_cmp)
 
 struct lanes *
 lanes_new(const struct lanes_ops *ops, void *arg)
@@ -227,7 +227,8 @@ unqueue(struct lanes *l, struct lane_item *it)
 	TAILQ_REMOVE(&q->items, it, entry);
 	it->queue = NULL;
 	it->state = LANE_ITEM_OUT;
-	if (first && q->state == QUEUE_ASLEEP)		/* the next one may have nothing to wait for */
+	/* The next one may have nothing to wait for. */
+	if (first && q->state == QUEUE_ASLEEP)
 		queue_enter(l, q, QUEUE_READY, MONO_NEVER);
 	queue_drop_if_empty(l, q);
 }

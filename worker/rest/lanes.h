@@ -13,8 +13,8 @@
 #define WORKER_LANES_H
 
 #include <sys/queue.h>
-#include <sys/tree.h>
 
+#include "common/tree.h"
 #include "worker/worker.h"
 
 struct lanes;
@@ -37,14 +37,16 @@ struct lane_item {
 enum lane_verdict {
 	LANE_GO,
 	LANE_WAIT,		/* its queue waits until *until_r */
-	LANE_ASIDE,		/* this item alone waits until *until_r; an ordered one holds its queue */
+	/* this item alone waits until *until_r; an ordered one holds its queue */
+	LANE_ASIDE,
 	LANE_BUSY,		/* its queue waits until some request is done */
 	LANE_STOP,		/* nothing goes until *until_r */
 	LANE_DROP		/* taken out; its owner knows why */
 };
 
 struct lanes_ops {
-	enum lane_verdict	(*ask)(void *arg, struct lane_item *, struct mono now, struct mono *until_r);
+	enum lane_verdict	(*ask)(void *arg, struct lane_item *, struct mono now,
+	    struct mono *until_r);
 	/* After LANE_GO: send it.  Must not call back into lanes. */
 	void			(*go)(void *arg, struct lane_item *);
 };

@@ -2,12 +2,12 @@
  * limit - see limit.h.
  */
 #include <sys/queue.h>
-#include <sys/tree.h>
 
 #include <assert.h>
 #include <stdlib.h>
 
 #include "common/mem.h"
+#include "common/tree.h"
 #include "worker/rest/limit.h"
 #include "worker/worker.h"
 
@@ -22,9 +22,11 @@
 struct bucket {
 	RB_ENTRY(bucket)	 by_key;
 	TAILQ_ENTRY(bucket)	 by_use;	/* least recently used first */
-	uint64_t		 id;		/* hash of X-RateLimit-Bucket, or the route while that is unknown */
+	/* hash of X-RateLimit-Bucket, or the route while that is unknown */
+	uint64_t		 id;
 	uint64_t		 major;
-	bool			 known;		/* limit, remaining and reset hold numbers from a header */
+	/* limit, remaining and reset hold numbers from a header */
+	bool			 known;
 	bool			 unlimited;	/* answers carried no limit headers */
 	uint32_t		 limit, remaining;
 	uint32_t		 in_flight;
@@ -49,7 +51,8 @@ struct limit {
 	TAILQ_HEAD(, learnt)	 route_use;
 	uint32_t		 routes_n;
 
-	struct mono		*window;	/* ring of the last window_n sends inside the global limit */
+	/* ring of the last window_n sends inside the global limit */
+	struct mono		*window;
 	uint32_t		 window_n, window_at;
 	struct mono		 global_until;	/* a 429 with global: not for interactions */
 	struct mono		 all_until;	/* Cloudflare: for everything */
@@ -65,17 +68,17 @@ bucket_cmp(struct bucket *a, struct bucket *b)
 {
 	if (a->id != b->id)
 		return a->id < b->id ? -1 : 1;
-	return a->major < b->major ? -1 : a->major > b->major;
+	return TREE_CMP(a->major, b->major);
 }
 
 static int
 learnt_cmp(struct learnt *a, struct learnt *b)
 {
-	return a->route < b->route ? -1 : a->route > b->route;
+	return TREE_CMP(a->route, b->route);
 }
 
-RB_GENERATE_INTERNAL(buckets, bucket, by_key, bucket_cmp, UNUSED static)
-RB_GENERATE_INTERNAL(routes, learnt, by_route, learnt_cmp, UNUSED static)
+TREE_GENERATE(buckets, bucket, by_key, bucket_cmp)
+TREE_GENERATE(routes, learnt, by_route, learnt_cmp)
 
 struct limit *
 limit_new(uint32_t per_second)
@@ -339,7 +342,8 @@ limit_lost(struct limit *l, struct limit_ticket *t, struct mono now)
 static bool
 same_window(const struct bucket *b, struct mono reset, struct mono now)
 {
-	uint64_t	 apart = b->reset.us > reset.us ? b->reset.us - reset.us : reset.us - b->reset.us;
+	uint64_t	 apart = b->reset.us > reset.us ?
+	    b->reset.us - reset.us : reset.us - b->reset.us;
 
 	return b->known && mono_before(now, b->reset) && apart < SAME_WINDOW_MS * 1000;
 }
@@ -352,7 +356,8 @@ static void
 take_headers(struct bucket *b, const struct limit_answer *a, struct mono now)
 {
 	struct mono	 reset = after_s(now, a->reset_after_s);
-	uint32_t	 remaining = (uint32_t)(a->remaining > UINT32_MAX ? UINT32_MAX : a->remaining);
+	uint32_t	 remaining =
+	    (uint32_t)(a->remaining > UINT32_MAX ? UINT32_MAX : a->remaining);
 
 	if (same_window(b, reset, now) && b->remaining < remaining)
 		remaining = b->remaining;
@@ -368,7 +373,8 @@ take_429(struct limit *l, struct limit_ticket *t, struct bucket *b, const struct
     struct mono now)
 {
 	bool		 named = a->retry_after_s >= 0;
-	struct mono	 until = named ? after_s(now, a->retry_after_s) : mono_add_ms(now, RETRY_MIN_MS);
+	struct mono	 until = named ? after_s(now, a->retry_after_s) :
+	    mono_add_ms(now, RETRY_MIN_MS);
 
 	if (!a->body_is_discord) {
 		/*

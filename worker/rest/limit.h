@@ -48,7 +48,8 @@ enum limit_verdict {
 	LIMIT_GO,
 	LIMIT_WAIT,		/* this bucket: until *until_r */
 	LIMIT_BUSY,		/* this bucket: until an answer comes back */
-	LIMIT_STOP,		/* every request inside the global limit, or all of them: until *until_r */
+	/* every request inside the global limit, or all of them: until *until_r */
+	LIMIT_STOP,
 	LIMIT_LOCKED		/* the token is dead */
 };
 
@@ -80,8 +81,8 @@ void			 limit_sent(struct limit *, struct limit_ticket *, struct mono now);
  * Its answer.  A 429 leaves the wait in the bucket, the global hold or ticket->not_before: ask
  * again.
  */
-enum limited		 limit_answer(struct limit *, struct limit_ticket *, const struct limit_answer *,
-			    struct mono now);
+enum limited		 limit_answer(struct limit *, struct limit_ticket *,
+		    const struct limit_answer *, struct mono now);
 /* No answer will come. */
 void			 limit_lost(struct limit *, struct limit_ticket *, struct mono now);
 

@@ -2,7 +2,6 @@
  * rest - see rest.h.
  */
 #include <sys/queue.h>
-#include <sys/tree.h>
 
 #include <math.h>
 #include <signal.h>
@@ -15,6 +14,7 @@
 #include "common/loop.h"
 #include "common/mem.h"
 #include "common/resolve.h"
+#include "common/tree.h"
 #include "worker/rest/lanes.h"
 #include "worker/rest/limit.h"
 #include "worker/rest/rest.h"
@@ -67,10 +67,10 @@ struct rest {
 static int
 request_cmp(struct request *a, struct request *b)
 {
-	return a->call < b->call ? -1 : a->call > b->call;
+	return TREE_CMP(a->call, b->call);
 }
 
-RB_GENERATE_INTERNAL(requests, request, by_call, request_cmp, UNUSED static)
+TREE_GENERATE(requests, request, by_call, request_cmp)
 
 static const char *
 shown(const struct request *rq, char dst[ROUTE_SHOWN_MAX])
@@ -140,11 +140,11 @@ finish(struct request *rq, enum error error, unsigned status, uint64_t id, const
 	char		 text[ROUTE_SHOWN_MAX];
 
 	if (error != ERR_OK && error != ERR_EHTTP && error != ERR_ECANCELLED)
-		log_warnx("rest#%llu %s: %s status=%u retries=%u", (unsigned long long)call, shown(rq, text),
-		    why != NULL ? why : error_text(error), status, rq->retries);
+		log_warnx("rest#%llu %s: %s status=%u retries=%u", (unsigned long long)call,
+		    shown(rq, text), why != NULL ? why : error_text(error), status, rq->retries);
 	else
-		log_trace("rest", "rest#%llu %s: status=%u retries=%u", (unsigned long long)call, shown(rq, text),
-		    status, rq->retries);
+		log_trace("rest", "rest#%llu %s: status=%u retries=%u", (unsigned long long)call,
+		    shown(rq, text), status, rq->retries);
 	send_result(r, call, error, status, id, why, body);
 	request_free(rq);
 	over_if_empty(r);
@@ -167,6 +167,15 @@ doom(struct request *rq, enum error error)
 	return LANE_DROP;
 }
 
+/*
+ * ELIMITED says that nothing was done; an earlier sending whose answer nobody saw may have done it.
+ */
+static enum error
+limited_error(const struct request *rq)
+{
+	return rq->repeated ? ERR_ETRANSPORT : ERR_ELIMITED;
+}
+
 static enum lane_verdict
 ask(void *arg, struct lane_item *item, struct mono now, struct mono *until_r)
 {
@@ -182,11 +191,11 @@ ask(void *arg, struct lane_item *item, struct mono now, struct mono *until_r)
 		return doom(rq, ERR_ETOKEN);
 	case LIMIT_WAIT:
 		if (mono_before(rq->deadline, *until_r))
-			return doom(rq, ERR_ELIMITED);
+			return doom(rq, limited_error(rq));
 		return mono_before(now, rq->ticket.not_before) ? LANE_ASIDE : LANE_WAIT;
 	case LIMIT_STOP:
 		if (mono_before(rq->deadline, *until_r))
-			return doom(rq, ERR_ELIMITED);
+			return doom(rq, limited_error(rq));
 		return LANE_STOP;
 	}
 	return LANE_STOP;
@@ -211,7 +220,7 @@ go(void *arg, struct lane_item *item)
 		 * A kept connection may turn out to be dead after the request was written: not with
 		 * these.
 		 */
-		.fresh = rq->route.settle == SETTLE_DOUBT,
+		.fresh = rq->route.rule.settle == SETTLE_DOUBT,
 	};
 	char			 text[ROUTE_SHOWN_MAX];
 	enum error		 error;
@@ -287,7 +296,7 @@ again(struct request *rq)
 static bool
 repeatable(const struct request *rq)
 {
-	switch (rq->route.settle) {
+	switch (rq->route.rule.settle) {
 	case SETTLE_REPEAT:
 	case SETTLE_CODE:
 		return true;
@@ -316,7 +325,9 @@ no_answer(struct request *rq, const struct curl_answer *a)
 		rq->repeated = true;
 	if ((!a->sent || repeatable(rq)) && again(rq))
 		return;
-	if (mono_ms_until(clock_mono(), rq->deadline) == 0)
+	if (!rq->repeated)
+		finish(rq, ERR_EUNREACHABLE, 0, 0, a->why, SPAN_NONE);
+	else if (mono_ms_until(clock_mono(), rq->deadline) == 0)
 		finish_error(rq, ERR_EDEADLINE);
 	else
 		finish(rq, a->sent && !repeatable(rq) ? ERR_EAMBIGUOUS : ERR_ETRANSPORT, 0, 0,
@@ -376,14 +387,16 @@ read_limits(const struct curl_answer *a, struct limit_answer *l)
 static void
 limited(struct request *rq, enum limited kind, const struct limit_answer *l)
 {
-	static const char *const	 kinds[] = { "", "Cloudflare", "global", "this request", "bucket" };
+	static const char *const	 kinds[] = {
+		"", "Cloudflare", "global", "this request", "bucket"
+	};
 	char				 text[ROUTE_SHOWN_MAX];
 
 	COUNT(rest_429);
-	log_notice("rest#%llu %s: 429 limits=%s retry_after_s=%.3f", (unsigned long long)rq->call, shown(rq, text),
-	    kinds[kind], l->retry_after_s);
+	log_notice("rest#%llu %s: 429 limits=%s retry_after_s=%.3f", (unsigned long long)rq->call,
+	    shown(rq, text), kinds[kind], l->retry_after_s);
 	if (++rq->limited > REST_LIMITED_MAX || rq->rest->orphaned) {
-		finish(rq, ERR_ELIMITED, 429, 0, NULL, SPAN_NONE);
+		finish(rq, limited_error(rq), 429, 0, NULL, SPAN_NONE);
 		return;
 	}
 	lanes_put_back(rq->rest->lanes, &rq->item);
@@ -440,13 +453,13 @@ answered(struct request *rq, const struct curl_answer *a)
 		token_refused(r);
 	} else if (a->status >= 500)
 		failed_5xx(rq, a);
-	else if (rq->route.settle == SETTLE_CODE && rq->repeated && a->status >= 400 &&
-	    json_member_u64(a->body, "code", &code) && code == rq->route.code)
+	else if (rq->route.rule.settle == SETTLE_CODE && rq->repeated && a->status >= 400 &&
+	    json_member_u64(a->body, "code", &code) && code == rq->route.rule.code)
 		finish(rq, ERR_OK, 204, 0, NULL, SPAN_NONE);
 	else if (a->status >= 300 && a->status != 304)
 		finish(rq, ERR_EHTTP, a->status, 0, NULL, a->body);
 	else {
-		if (!rq->route.reads)
+		if (rq->route.changes)
 			(void)json_member_u64(a->body, "id", &id);
 		finish(rq, ERR_OK, a->status, id, NULL, a->body);
 	}
@@ -532,7 +545,7 @@ body_with_nonce(struct request *rq, struct span body)
 	if (!json_member(body, "enforce_nonce", &t, &v))
 		buf_printf(&rq->body, "%s\"enforce_nonce\":true", first ? "" : ",");
 	else if (t != JSON_TOK_TRUE)
-		rq->route.settle = SETTLE_DOUBT;
+		rq->route.rule.settle = SETTLE_DOUBT;
 	body.p += brace;
 	body.n -= brace;
 	while (body.n > 0 && strchr(" \t\r\n", body.p[0]) != NULL) {
@@ -555,16 +568,17 @@ request_fill(struct request *rq, const struct msg_CALL *m)
 	rq->ticket.major = rq->route.major;
 	rq->ticket.outside = rq->route.interaction;
 	rq->ticket.authorized = !rq->route.interaction;
-	rq->item.key = span_hash_end(span_hash_add_u64(span_hash_add_u64(SPAN_HASH_SEED, rq->route.route),
-	    rq->route.major));
+	rq->item.key = span_hash_end(span_hash_add_u64(
+	    span_hash_add_u64(SPAN_HASH_SEED, rq->route.route), rq->route.major));
 	rq->item.ordered = rq->route.ordered;
 	/*
 	 * Order needs one queue, so a POST goes where its route says; lane 0 is for routes of
 	 * interactions.
 	 */
-	rq->item.lane = rq->route.ordered || (m->lane == LANE_INTERACTION && !rq->route.interaction) ?
-	    rq->route.lane : (enum lane)m->lane;
-	if (rq->route.settle == SETTLE_NONCE)
+	rq->item.lane = rq->route.ordered ||
+	    (m->lane == LANE_INTERACTION && !rq->route.interaction) ?
+	    rq->route.rule.lane : (enum lane)m->lane;
+	if (rq->route.rule.settle == SETTLE_NONCE)
 		return body_with_nonce(rq, m->body);
 	buf_add_span(&rq->body, m->body);
 	return NULL;
@@ -574,13 +588,13 @@ request_fill(struct request *rq, const struct msg_CALL *m)
 static bool
 in_doubt(const struct request *rq)
 {
-	return rq->repeated && !rq->route.reads && !repeatable(rq);
+	return rq->repeated && rq->route.changes && !repeatable(rq);
 }
 
 static enum error
 admit(struct rest *r, const struct msg_CALL *m, const char **why_r)
 {
-	*why_r = route_check(m->verb, m->path);
+	*why_r = request_check(m->verb, m->path);
 	if (*why_r != NULL)
 		return ERR_EINVALID;
 	if (limit_locked(r->limit))
@@ -707,7 +721,8 @@ rest_new(struct loop *loop, const struct rest_config *cf, const struct rest_ops 
 	struct rest			*r = mem_alloc(sizeof(*r));
 	char				*agent, *base = mem_strdup(cf->api_url);
 	struct http_config		 http = {
-		.ca_file = cf->ca_file, .connect_ms = cf->connect_ms, .on_state = on_state, .arg = r,
+		.ca_file = cf->ca_file, .connect_ms = cf->connect_ms, .on_state = on_state,
+		.arg = r,
 	};
 
 	for (size_t n = strlen(base); n > 0 && base[n - 1] == '/'; n--)

@@ -35,8 +35,8 @@ struct rest_ops {
 };
 
 /* NULL with a sentence. */
-struct rest	*rest_new(struct loop *, const struct rest_config *, const struct rest_ops *, void *arg,
-		    const char **why_r);
+struct rest	*rest_new(struct loop *, const struct rest_config *, const struct rest_ops *,
+		    void *arg, const char **why_r);
 void		 rest_free(struct rest **);		/* what is open ends without a RESULT */
 void		 rest_call(struct rest *, const struct msg_CALL *);
 void		 rest_cancel(struct rest *, uint64_t call);

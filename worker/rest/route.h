@@ -1,36 +1,28 @@
 /*
- * route - what a method and a path mean: template, bucket, lane, how doubt is settled.
+ * route - which limit a request counts against, and what it may be called in a log.
  *
- * Pure.  Source: proto/routes.def and the rule that stands there.
+ * Pure.  Source: Discord docs, topics/rate-limits; lane and settling come from common/request.
  */
 #ifndef WORKER_ROUTE_H
 #define WORKER_ROUTE_H
 
-#include "common/span.h"
-#include "worker/worker.h"
+#include "common/request.h"
 
-#define ROUTE_PATH_MAX	2048
 #define ROUTE_SHOWN_MAX	256
 
-enum settle { SETTLE_REPEAT, SETTLE_NONCE, SETTLE_DOUBT, SETTLE_CODE };
-
 struct route {
-	uint64_t	 route;		/* hash of METHOD and template: what Discord names by X-RateLimit-Bucket */
+	/* hash of METHOD and template: what Discord names by X-RateLimit-Bucket */
+	uint64_t	 route;
 	uint64_t	 major;		/* hash of the top-level resource, 0 none */
-	enum lane	 lane;
-	enum settle	 settle;
-	unsigned	 code;		/* SETTLE_CODE: JSON code that means "the first one took effect" */
-	bool		 reads;		/* GET or HEAD */
-	bool		 ordered;	/* POST: one at a time per (route, major), in the order asked */
-	bool		 interaction;	/* its token is in the path: no Authorization, no global limit */
+	struct request_rule rule;	/* of routes.def */
+	bool		 changes;	/* neither GET nor HEAD */
+	/* POST: one at a time per (route, major), in the order asked */
+	bool		 ordered;
+	/* its token is in the path: no Authorization, no global limit */
+	bool		 interaction;
 };
 
-/*
- * NULL, or a sentence: method not one of GET HEAD POST PUT PATCH DELETE; path not an absolute path
- * of visible ASCII, longer than ROUTE_PATH_MAX, with "." or ".." segments or a fragment.
- */
-const char	*route_check(struct span method, struct span path);
-/* After route_check. */
+/* After request_check. */
 void		 route_of(struct span method, struct span path, struct route *r);
 /*
  * METHOD and path for logs and reports: tokens of webhooks and interactions are masked, cut to fit.

@@ -19,6 +19,8 @@ struct curl_job {
 	struct curl_slist	*headers, *resolve;
 	void			(*fn)(const struct curl_answer *, void *);
 	void			*arg;
+	bool			(*on_data)(void *, unsigned, struct span, struct span);
+	void			(*on_sent)(void *);
 	struct buf		 head, body;
 	unsigned		 sendings;	/* times that curl was about to write the request */
 	bool			 resent;	/* it wanted to do so again */
@@ -49,7 +51,8 @@ act(struct curlloop *cl, curl_socket_t fd, int what)
 static void
 on_socket(int fd, int what, void *arg)
 {
-	act(arg, fd, ((what & LOOP_READ) ? CURL_CSELECT_IN : 0) | ((what & LOOP_WRITE) ? CURL_CSELECT_OUT : 0));
+	act(arg, fd, ((what & LOOP_READ) ? CURL_CSELECT_IN : 0) |
+	    ((what & LOOP_WRITE) ? CURL_CSELECT_OUT : 0));
 }
 
 static void
@@ -103,7 +106,8 @@ curlloop_new(struct loop *loop, const char **why_r)
 	struct curlloop	*cl;
 	CURLM		*multi;
 
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || (multi = curl_multi_init()) == NULL) {
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK ||
+	    (multi = curl_multi_init()) == NULL) {
 		*why_r = "libcurl could not be initialised";
 		return NULL;
 	}
@@ -116,9 +120,15 @@ curlloop_new(struct loop *loop, const char **why_r)
 	curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, cl);
 	curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, want_timer);
 	curl_multi_setopt(multi, CURLMOPT_TIMERDATA, cl);
-	curl_multi_setopt(multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)CURLLOOP_CONNECTIONS);
-	curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)CURLLOOP_CONNECTIONS);
+	curlloop_connections(cl, CURLLOOP_CONNECTIONS);
 	return cl;
+}
+
+void
+curlloop_connections(struct curlloop *cl, unsigned n)
+{
+	curl_multi_setopt(cl->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)n);
+	curl_multi_setopt(cl->multi, CURLMOPT_MAXCONNECTS, (long)n);
 }
 
 void
@@ -144,7 +154,8 @@ take_head(char *p, size_t size, size_t n, void *arg)
 	struct curl_job	*j = arg;
 
 	n *= size;
-	if (n >= 5 && memcmp(p, "HTTP/", 5) == 0)	/* a new answer: what came before was a 1xx */
+	/* a new answer: what came before was a 1xx */
+	if (n >= 5 && memcmp(p, "HTTP/", 5) == 0)
 		buf_reset(&j->head);
 	if (j->head.n + n > CURLLOOP_HEAD_MAX) {
 		j->too_big = true;
@@ -158,8 +169,14 @@ static size_t
 take_body(char *p, size_t size, size_t n, void *arg)
 {
 	struct curl_job	*j = arg;
+	long		 status = 0;
 
 	n *= size;
+	if (j->on_data != NULL) {
+		curl_easy_getinfo(j->easy, CURLINFO_RESPONSE_CODE, &status);
+		return j->on_data(j->arg, (unsigned)status, buf_span(&j->head),
+		    span_make(p, n)) ? n : 0;
+	}
 	if (j->body.n + n > CURLLOOP_BODY_MAX) {
 		j->too_big = true;
 		return 0;
@@ -177,8 +194,11 @@ about_to_send(void *arg, char *peer, char *local, int peer_port, int local_port)
 	(void)local;
 	(void)peer_port;
 	(void)local_port;
-	if (j->sendings++ == 0)
+	if (j->sendings++ == 0) {
+		if (j->on_sent != NULL)
+			j->on_sent(j->arg);
 		return CURL_PREREQFUNC_OK;
+	}
 	j->resent = true;
 	return CURL_PREREQFUNC_ABORT;
 }
@@ -186,15 +206,13 @@ about_to_send(void *arg, char *peer, char *local, int peer_port, int local_port)
 static void
 set_method(CURL *e, const struct curl_request *rq)
 {
-	bool	 uploads = rq->body.n > 0 || strcmp(rq->method, "POST") == 0 || strcmp(rq->method, "PUT") == 0 ||
-		    strcmp(rq->method, "PATCH") == 0;
+	bool	 uploads = rq->body.n > 0 || strcmp(rq->method, "POST") == 0 ||
+	    strcmp(rq->method, "PUT") == 0 || strcmp(rq->method, "PATCH") == 0;
 
 	if (strcmp(rq->method, "HEAD") == 0)
 		curl_easy_setopt(e, CURLOPT_NOBODY, 1L);
 	else if (uploads) {
-		/*
-		 * Also without a body: the front end wants its Content-Length: 0 (411 otherwise).
-		 */
+		/* Also without a body: the front end wants Content-Length: 0, else 411. */
 		curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)rq->body.n);
 		curl_easy_setopt(e, CURLOPT_POSTFIELDS, rq->body.n > 0 ? rq->body.p : "");
 		curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, rq->method);
@@ -212,6 +230,18 @@ header_add(struct curl_job *j, const char *line)
 }
 
 static void
+add_lines(struct curl_job *j, const char *lines)
+{
+	char	*copy = mem_strdup(lines), *rest = copy, *line;
+
+	while ((line = strsep(&rest, "\n")) != NULL)
+		if (line[0] != '\0')
+			header_add(j, line);
+	explicit_bzero(copy, strlen(lines));	/* one of them may be a key */
+	free(copy);
+}
+
+static void
 set_headers(struct curl_job *j, const struct curl_request *rq)
 {
 	if (rq->authorization != NULL) {
@@ -222,6 +252,8 @@ set_headers(struct curl_job *j, const struct curl_request *rq)
 	}
 	header_add(j, rq->body.n > 0 ? "Content-Type: application/json" : "Content-Type:");
 	header_add(j, "Expect:");
+	if (rq->headers != NULL)
+		add_lines(j, rq->headers);
 	curl_easy_setopt(j->easy, CURLOPT_HTTPHEADER, j->headers);
 	curl_easy_setopt(j->easy, CURLOPT_USERAGENT, rq->user_agent);
 }
@@ -275,6 +307,8 @@ curlloop_start(struct curlloop *cl, const struct curl_request *rq,
 	j->owner = cl;
 	j->fn = fn;
 	j->arg = arg;
+	j->on_data = rq->on_data;
+	j->on_sent = rq->on_sent;
 	j->easy = curl_easy_init();
 	assert(j->easy != NULL);		/* only without memory */
 	set_transport(j, rq);
@@ -282,7 +316,8 @@ curlloop_start(struct curlloop *cl, const struct curl_request *rq,
 	set_headers(j, rq);
 	set_callbacks(j);
 	TAILQ_INSERT_TAIL(&cl->jobs, j, entry);
-	curl_multi_add_handle(cl->multi, j->easy);	/* arms the timer; nothing happens before it */
+	/* arms the timer; nothing happens before it */
+	curl_multi_add_handle(cl->multi, j->easy);
 	return j;
 }
 

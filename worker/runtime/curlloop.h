@@ -31,8 +31,16 @@ struct curl_request {
 	const char	*authorization;		/* value of the header, NULL: none */
 	const char	*user_agent, *ca_file;	/* ca_file NULL: the system's */
 	struct span	 body;			/* JSON, or empty */
-	uint64_t	 connect_ms, total_ms;
+	uint64_t	 connect_ms, total_ms;	/* total_ms 0: the caller watches the time */
 	bool		 fresh;			/* on a connection of its own */
+	const char	*headers;		/* more lines, each ends with LF; NULL: none */
+	/*
+	 * For an answer that is read while it comes (its body is not kept and has no cap), and
+	 * for the moment when the request goes out.  NULL: not wanted.  Called from inside curl
+	 * with fn's arg: they start and cancel nothing.  False ends the job.
+	 */
+	bool		(*on_data)(void *arg, unsigned status, struct span head, struct span data);
+	void		(*on_sent)(void *arg);
 };
 
 struct curl_answer {
@@ -41,12 +49,15 @@ struct curl_answer {
 	bool		 timed_out, too_big;
 	const char	*why;			/* when not answered: one sentence */
 	unsigned	 status;
-	struct span	 head;			/* header lines of the final answer, see curl_header */
+	/* header lines of the final answer, see curl_header */
+	struct span	 head;
 	struct span	 body;
 };
 
 /* NULL with a sentence when curl cannot be set up. */
 struct curlloop	*curlloop_new(struct loop *, const char **why_r);
+/* At once, and kept; instead of CURLLOOP_CONNECTIONS. */
+void		 curlloop_connections(struct curlloop *, unsigned n);
 void		 curlloop_free(struct curlloop **);	/* no job may be open */
 struct curl_job	*curlloop_start(struct curlloop *, const struct curl_request *,
 		    void (*fn)(const struct curl_answer *, void *arg), void *arg);

@@ -114,7 +114,8 @@ static void
 pass_log(int level, const char *class, const char *line, void *arg)
 {
 	struct link	*k = arg;
-	struct msg_LOG	 m = { .level = (uint64_t)level, .class = span_of(class), .line = span_of(line) };
+	struct msg_LOG	 m = { .level = (uint64_t)level, .class = span_of(class),
+	    .line = span_of(line) };
 
 	if (k->logging || chan_gone(k->chan) || m.line.n == 0)
 		return;

@@ -1,12 +1,12 @@
 /*
  * mailbox - see mailbox.h.
  */
-#include <sys/tree.h>
 
 #include <assert.h>
 #include <stdlib.h>
 
 #include "common/mem.h"
+#include "common/tree.h"
 #include "worker/runtime/mailbox.h"
 #include "worker/worker.h"
 
@@ -27,10 +27,10 @@ struct mailbox {
 static int
 conversation_cmp(struct conversation *a, struct conversation *b)
 {
-	return a->key < b->key ? -1 : a->key > b->key;
+	return TREE_CMP(a->key, b->key);
 }
 
-RB_GENERATE_INTERNAL(conversations, conversation, by_key, conversation_cmp, UNUSED static)
+TREE_GENERATE(conversations, conversation, by_key, conversation_cmp)
 
 struct mailbox *
 mailbox_new(bool serial)

@@ -3,25 +3,26 @@
  */
 #include <sys/queue.h>
 
-#include <arpa/inet.h>
 #include <assert.h>
-#include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/url.h"
 #include "worker/runtime/session.h"
 
 struct http_call {
 	TAILQ_ENTRY(http_call)	 entry;
 	struct http		*http;
 	struct curl_job		*job;		/* NULL: waits for the name */
-	char			*method, *path, *authorization;
+	char			*method, *path, *authorization, *headers;
 	struct span		 body;
 	bool			 fresh;
 	struct mono		 deadline;
 	void			(*fn)(const struct curl_answer *, void *);
+	bool			(*on_data)(void *, unsigned, struct span, struct span);
+	void			(*on_sent)(void *);
 	void			*arg;
 };
 
@@ -65,38 +66,17 @@ enter(struct http *h, enum http_state to, const char *why)
 
 /* ---- addresses ---- */
 
-static bool
-is_numeric(const char *host)
-{
-	struct in6_addr	 a;
-
-	return host[0] == '[' || inet_pton(AF_INET, host, &a) == 1;
-}
-
 static const char *
-read_url(struct http *h, const char *url)
+read_url(struct http *h, const char *text)
 {
-	CURLU		*u = curl_url();
-	char		*scheme = NULL, *host = NULL, *port = NULL;
-	const char	*why = NULL;
+	struct url	 u;
 
-	if (curl_url_set(u, CURLUPART_URL, url, 0) != CURLUE_OK ||
-	    curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
-	    curl_url_get(u, CURLUPART_HOST, &host, 0) != CURLUE_OK ||
-	    curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) != CURLUE_OK)
-		why = "api_url is not a URL";
-	else if (strcmp(scheme, "https") != 0 && strcmp(scheme, "http") != 0)
-		why = "api_url is neither http nor https";
-	else {
-		h->host = mem_strdup(host);
-		h->port = (unsigned)strtoul(port, NULL, 10);
-		h->numeric = is_numeric(host);
-	}
-	curl_free(scheme);
-	curl_free(host);
-	curl_free(port);
-	curl_url_cleanup(u);
-	return why;
+	if (url_parse(text, URL_HTTP, &u) != NULL)
+		return "api_url is no usable URL of http or https";
+	h->host = mem_strdup(u.host);
+	h->port = u.port;
+	h->numeric = u.numeric;
+	return NULL;
 }
 
 static void
@@ -106,7 +86,8 @@ keep_addresses(struct http *h, const struct resolve_answer *a)
 
 	buf_printf(&b, "%s:%u:", h->host, h->port);
 	for (size_t i = 0; i < a->addrs_n; i++)
-		buf_printf(&b, strchr(a->addr[i], ':') != NULL ? "%s[%s]" : "%s%s", i == 0 ? "" : ",", a->addr[i]);
+		buf_printf(&b, strchr(a->addr[i], ':') != NULL ? "%s[%s]" : "%s%s",
+		    i == 0 ? "" : ",", a->addr[i]);
 	free(h->addresses);
 	h->addresses = mem_spandup(buf_span(&b));
 	buf_fini(&b);
@@ -121,6 +102,7 @@ call_free(struct http_call *c)
 	free(c->method);
 	free(c->path);
 	mem_wipe_free(&c->authorization);
+	mem_wipe_free(&c->headers);
 	free(c);
 }
 
@@ -146,6 +128,22 @@ on_answer(const struct curl_answer *a, void *arg)
 	call_end(c, a);
 }
 
+static bool
+on_data(void *arg, unsigned status, struct span head, struct span data)
+{
+	struct http_call	*c = arg;
+
+	return c->on_data(c->arg, status, head, data);
+}
+
+static void
+on_sent(void *arg)
+{
+	struct http_call	*c = arg;
+
+	c->on_sent(c->arg);
+}
+
 /* c is in waiting, the addresses are known. */
 static void
 call_send(struct http_call *c)
@@ -154,15 +152,22 @@ call_send(struct http_call *c)
 	uint64_t		 left = mono_ms_until(clock_mono(), c->deadline);
 	char			*url = mem_printf("%s%s", h->base_url, c->path);
 	struct curl_request	 rq = {
-		.method = c->method, .url = url, .resolve = h->addresses, .authorization = c->authorization,
-		.user_agent = h->user_agent, .ca_file = h->ca_file, .body = c->body, .fresh = c->fresh,
+		.method = c->method, .url = url, .resolve = h->addresses, .ca_file = h->ca_file,
+		.authorization = c->authorization, .user_agent = h->user_agent,
+		.body = c->body, .fresh = c->fresh,
 		.connect_ms = h->connect_ms, .total_ms = left == 0 ? 1 : left,
+		.headers = c->headers, .on_data = c->on_data == NULL ? NULL : on_data,
+		.on_sent = c->on_sent == NULL ? NULL : on_sent,
 	};
+
+	if (mono_is_never(c->deadline))
+		rq.total_ms = 0;
 
 	TAILQ_REMOVE(&h->waiting, c, entry);
 	TAILQ_INSERT_TAIL(&h->started, c, entry);
 	c->job = curlloop_start(h->curl, &rq, on_answer, c);
 	mem_wipe_free(&c->authorization);
+	mem_wipe_free(&c->headers);
 	free(url);
 }
 
@@ -214,9 +219,12 @@ http_start(struct http *h, struct http_ref ref, const struct http_request *rq,
 	c->method = mem_strdup(rq->method);
 	c->path = mem_strdup(rq->path);
 	c->authorization = mem_strdup(rq->authorization);
+	c->headers = mem_strdup(rq->headers);
+	c->on_data = rq->on_data;
+	c->on_sent = rq->on_sent;
 	c->body = rq->body;
 	c->fresh = rq->fresh;
-	c->deadline = mono_add_ms(clock_mono(), rq->total_ms);
+	c->deadline = rq->total_ms == 0 ? MONO_NEVER : mono_add_ms(clock_mono(), rq->total_ms);
 	c->fn = fn;
 	c->arg = arg;
 	TAILQ_INSERT_TAIL(&h->waiting, c, entry);
@@ -248,7 +256,8 @@ http_cancel(struct http_call **cp)
 /* ---- states ---- */
 
 struct http *
-http_new(struct loop *loop, struct resolve *resolve, const struct http_config *cf, const char **why_r)
+http_new(struct loop *loop, struct resolve *resolve, const struct http_config *cf,
+    const char **why_r)
 {
 	struct http	*h = mem_alloc(sizeof(*h));
 
@@ -267,6 +276,8 @@ http_new(struct loop *loop, struct resolve *resolve, const struct http_config *c
 	*why_r = read_url(h, cf->base_url);
 	if (*why_r == NULL)
 		h->curl = curlloop_new(loop, why_r);
+	if (*why_r == NULL && cf->connections > 0)
+		curlloop_connections(h->curl, cf->connections);
 	if (*why_r != NULL) {
 		h->state = HTTP_CLOSED;
 		http_free(&h);

@@ -33,10 +33,12 @@ struct http_ref {		/* the borrower's side: copy freely */
 };
 
 struct http_config {
-	const char	*base_url;		/* http(s)://host[:port][/path], without a slash at the end */
+	/* http(s)://host[:port][/path], without a slash at the end */
+	const char	*base_url;
 	const char	*user_agent;
 	const char	*ca_file;		/* NULL: the system's */
 	uint64_t	 connect_ms;		/* name, and TCP with TLS: each */
+	unsigned	 connections;		/* 0: CURLLOOP_CONNECTIONS */
 	/* Every change of state, with its reason. */
 	void		(*on_state)(void *arg, const char *tag, enum http_state, const char *why);
 	void		*arg;
@@ -44,10 +46,12 @@ struct http_config {
 
 /* ---- owner ---- */
 /* In OPENING.  NULL with a sentence when the URL or curl will not do. */
-struct http	*http_new(struct loop *, struct resolve *, const struct http_config *, const char **why_r);
+struct http	*http_new(struct loop *, struct resolve *, const struct http_config *,
+		    const char **why_r);
 struct http_ref	 http_open(struct http *);		/* OPENING -> OPEN */
 void		 http_drain(struct http *, const char *why);
-void		 http_close(struct http *, const char *why);	/* open calls end without a callback */
+/* Open calls end without a callback. */
+void		 http_close(struct http *, const char *why);
 void		 http_free(struct http **);		/* closes */
 enum http_state	 http_state(const struct http *);
 
@@ -60,12 +64,16 @@ struct http_request {
 	const char	*method, *path;		/* path below base_url */
 	const char	*authorization;		/* NULL: none */
 	struct span	 body;			/* borrowed until the callback */
-	uint64_t	 total_ms;
+	uint64_t	 total_ms;		/* 0: the caller watches the time */
 	bool		 fresh;
+	const char	*headers;		/* these three as in struct curl_request */
+	bool		(*on_data)(void *arg, unsigned status, struct span head, struct span data);
+	void		(*on_sent)(void *arg);
 };
 /* For admitted work.  fn is called once, never from inside; *call_r is valid until then. */
 enum error	 http_start(struct http *, struct http_ref, const struct http_request *,
-		    void (*fn)(const struct curl_answer *, void *arg), void *arg, struct http_call **call_r);
+		    void (*fn)(const struct curl_answer *, void *arg), void *arg,
+		    struct http_call **call_r);
 /* True when a byte of it may have reached the server.  No callback after this. */
 bool		 http_cancel(struct http_call **);
 

@@ -2,7 +2,6 @@
  * task - see task.h.
  */
 #include <sys/queue.h>
-#include <sys/tree.h>
 
 #include <assert.h>
 #include <signal.h>
@@ -11,6 +10,8 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/request.h"
+#include "common/tree.h"
 #include "worker/runtime/mailbox.h"
 #include "worker/runtime/task.h"
 
@@ -20,7 +21,8 @@ enum nack { NACK_NONE, NACK_DRAINING, NACK_FAILED, NACK_REFUSED, NACK_DEADLINE }
 struct alarm {
 	RB_ENTRY(alarm)	 by_time;
 	struct mono	 at;		/* never: not armed */
-	uint64_t	 number;	/* order among equals; those armed during a tick wait for the next */
+	/* order among equals; those armed during a tick wait for the next */
+	uint64_t	 number;
 	void		(*fn)(void *arg);
 	void		*arg;
 };
@@ -37,12 +39,16 @@ struct child {
 	TAILQ_ENTRY(child)	 entry;
 	RB_ENTRY(child)		 by_call;	/* calls only */
 	struct scope		*scope;
-	uint64_t		 call;		/* 0: a timer */
+	uint64_t		 call;		/* 0: a timer, or a call that will be asked again */
+	struct msg_CALL		 asked;		/* calls only; its spans point into bytes */
+	struct mono		 first;		/* when it was asked first */
+	unsigned		 failed;	/* times it met an error that may pass */
 	struct alarm		 alarm;
 	enum error		 error;		/* what the alarm answers */
 	void			(*on_result)(struct scope *, const struct msg_RESULT *, void *);
 	void			(*on_time)(struct scope *, enum error, void *);
 	void			*arg;
+	char			 bytes[];
 };
 
 struct scope {
@@ -55,7 +61,8 @@ struct scope {
 	uint64_t		 ordinal;	/* of the last changing call */
 	unsigned		 running;	/* its code is on the stack */
 	TAILQ_HEAD(, child)	 children;
-	struct alarm		 limit;		/* the delivery's deadline, then the end of the last word */
+	/* the delivery's deadline, then the end of the last word */
+	struct alarm		 limit;
 	struct alarm		 late;
 	enum nack		 nack;
 	char			 why[200];
@@ -92,7 +99,7 @@ alarm_cmp(struct alarm *a, struct alarm *b)
 {
 	if (a->at.us != b->at.us)
 		return a->at.us < b->at.us ? -1 : 1;
-	return a->number < b->number ? -1 : a->number > b->number;
+	return TREE_CMP(a->number, b->number);
 }
 
 static int
@@ -104,12 +111,12 @@ delivery_cmp(struct scope *a, struct scope *b)
 static int
 call_cmp(struct child *a, struct child *b)
 {
-	return a->call < b->call ? -1 : a->call > b->call;
+	return TREE_CMP(a->call, b->call);
 }
 
-RB_GENERATE_INTERNAL(alarms, alarm, by_time, alarm_cmp, UNUSED static)
-RB_GENERATE_INTERNAL(deliveries, scope, by_delivery, delivery_cmp, UNUSED static)
-RB_GENERATE_INTERNAL(open_calls, child, by_call, call_cmp, UNUSED static)
+TREE_GENERATE(alarms, alarm, by_time, alarm_cmp)
+TREE_GENERATE(deliveries, scope, by_delivery, delivery_cmp)
+TREE_GENERATE(open_calls, child, by_call, call_cmp)
 
 static void	 run_ready(struct tasks *);
 static void	 settle(struct scope *);
@@ -184,9 +191,9 @@ code_leave(struct scope *s)
 /* ---- children ---- */
 
 static struct child *
-child_new(struct scope *s)
+child_new(struct scope *s, size_t bytes)
 {
-	struct child	*c = mem_alloc(sizeof(*c));
+	struct child	*c = mem_alloc(sizeof(*c) + bytes);
 
 	c->scope = s;
 	TAILQ_INSERT_TAIL(&s->children, c, entry);
@@ -224,21 +231,92 @@ child_end(struct child *c, const struct msg_RESULT *result, enum error error)
 	code_leave(s);
 }
 
+static void	 child_alarm(void *);
+
+static uint64_t
+deadline_ms(const struct scope *s)
+{
+	uint64_t	 ms = TASK_CALL_DEADLINE_MS, left;
+
+	if (mono_is_never(s->limit.at))
+		return ms;
+	left = mono_ms_until(s->tasks->ops->now(s->tasks->arg), s->limit.at);
+	if (left < ms)
+		ms = left;
+	return ms == 0 ? 1 : ms;
+}
+
+static void
+ask(void *arg)
+{
+	struct child	*c = arg;
+	struct tasks	*t = c->scope->tasks;
+
+	c->asked.call = c->call = ++t->call_number;
+	RB_INSERT(open_calls, &t->calls, c);
+	c->asked.deadline_ms = deadline_ms(c->scope);
+	c->error = ERR_EDEADLINE;
+	alarm_arm(t, &c->alarm, c->asked.deadline_ms + TASK_ANSWER_GRACE_MS, child_alarm, c);
+	t->ops->send(t->arg, MSG_CALL, &c->asked);
+}
+
+/* Trouble of Discord or of the way there, not of this delivery. */
+static bool
+may_pass(const struct msg_RESULT *r)
+{
+	switch (r->error) {
+	case ERR_ESERVICE:
+	case ERR_EDEADLINE:
+	case ERR_ETRANSPORT:
+	case ERR_EUNREACHABLE:
+	case ERR_ERETRY:
+	case ERR_ELIMITED:
+		return true;
+	case ERR_EHTTP:
+		return r->status >= 500;
+	default:
+		return false;
+	}
+}
+
+/*
+ * Is it asked again, with its ordinal?  In its scope, which stays open, so that what follows in the
+ * conversation keeps its place; whether another request is safe is for the supervisor to say.
+ */
+static bool
+asked_again(struct child *c, const struct msg_RESULT *r)
+{
+	struct tasks	*t = c->scope->tasks;
+	uint64_t	 ms = TASK_AGAIN_MAX_MS;
+
+	if (c->call == 0 || c->scope->state != SCOPE_OPEN || !may_pass(r) ||
+	    mono_ms_between(c->first, t->ops->now(t->arg)) >= TASK_PATIENCE_MS)
+		return false;
+	if (c->failed < 8 && TASK_AGAIN_MS << c->failed < ms)
+		ms = TASK_AGAIN_MS << c->failed;
+	c->failed++;
+	log_notice("delivery %llx asks again in_ms=%llu: %.*s status=%llu",
+	    (unsigned long long)c->scope->event.delivery, (unsigned long long)ms, (int)r->why.n,
+	    r->why.p, (unsigned long long)r->status);
+	RB_REMOVE(open_calls, &t->calls, c);
+	c->call = 0;
+	alarm_arm(t, &c->alarm, ms, ask, c);
+	return true;
+}
+
 static void
 child_alarm(void *arg)
 {
 	struct child		*c = arg;
 	struct tasks		*t = c->scope->tasks;
-	struct msg_RESULT	 r = { .call = c->call, .error = c->error, .why = span_of(error_text(c->error)) };
+	struct msg_RESULT	 r = {
+		.call = c->call, .error = c->error, .why = span_of(error_text(c->error))
+	};
 
+	if (asked_again(c, &r))
+		return;
 	child_end(c, &r, c->error);
 	run_ready(t);
-}
-
-static bool
-is_read(const char *method)
-{
-	return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
 }
 
 /* Takes the last word of a cancelled scope, and an ordinal for what changes something. */
@@ -256,46 +334,41 @@ take_ordinal(struct scope *s, bool reads, uint64_t *ordinal_r)
 	return ERR_OK;
 }
 
-static uint64_t
-deadline_ms(const struct scope *s)
+static struct span
+keep(char **at, struct span from)
 {
-	uint64_t	 ms = TASK_CALL_DEADLINE_MS, left;
+	struct span	 kept = { *at, from.n };
 
-	if (mono_is_never(s->limit.at))
-		return ms;
-	left = mono_ms_until(s->tasks->ops->now(s->tasks->arg), s->limit.at);
-	if (left < ms)
-		ms = left;
-	return ms == 0 ? 1 : ms;
+	if (from.n > 0)
+		memcpy(*at, from.p, from.n);
+	*at += from.n;
+	return kept;
 }
 
 bool
 scope_call(struct scope *s, const char *method, const char *path, struct span body, enum lane lane,
     void (*fn)(struct scope *, const struct msg_RESULT *, void *), void *arg)
 {
-	struct tasks	*t = s->tasks;
+	struct span	 m = span_of(method), p = span_of(path);
 	struct child	*c;
-	struct msg_CALL	 call = {
-		.delivery = s->event.delivery, .service = SPAN("discord"), .lane = lane,
-		.verb = span_of(method), .path = span_of(path), .body = body,
-	};
+	char		*at;
 
 	if (s->state == SCOPE_SILENT)
 		return false;
-	c = child_new(s);
+	c = child_new(s, m.n + p.n + body.n);
 	c->on_result = fn;
 	c->arg = arg;
-	c->error = take_ordinal(s, is_read(method), &call.ordinal);
-	if (c->error != ERR_OK) {
-		alarm_arm(t, &c->alarm, 0, child_alarm, c);
-		return true;
-	}
-	call.call = c->call = ++t->call_number;
-	RB_INSERT(open_calls, &t->calls, c);
-	call.deadline_ms = deadline_ms(s);
-	c->error = ERR_EDEADLINE;
-	alarm_arm(t, &c->alarm, call.deadline_ms + TASK_ANSWER_GRACE_MS, child_alarm, c);
-	t->ops->send(t->arg, MSG_CALL, &call);
+	c->first = s->tasks->ops->now(s->tasks->arg);
+	at = c->bytes;
+	c->asked = (struct msg_CALL){
+		.delivery = s->event.delivery, .service = SPAN("discord"), .lane = lane,
+		.verb = keep(&at, m), .path = keep(&at, p), .body = keep(&at, body),
+	};
+	c->error = take_ordinal(s, !request_changes(span_of(method)), &c->asked.ordinal);
+	if (c->error != ERR_OK)
+		alarm_arm(s->tasks, &c->alarm, 0, child_alarm, c);
+	else
+		ask(c);
 	return true;
 }
 
@@ -306,7 +379,7 @@ scope_timer(struct scope *s, uint64_t ms, void (*fn)(struct scope *, enum error,
 
 	if (s->state != SCOPE_OPEN)
 		return false;
-	c = child_new(s);
+	c = child_new(s, 0);
 	c->on_time = fn;
 	c->arg = arg;
 	c->error = ERR_OK;
@@ -335,7 +408,9 @@ static void
 answer(struct scope *s)
 {
 	struct msg_ACK	 ack = { .delivery = s->event.delivery };
-	struct msg_NACK	 nack = { .delivery = s->event.delivery, .reason = s->nack, .why = span_of(s->why) };
+	struct msg_NACK	 nack = {
+		.delivery = s->event.delivery, .reason = s->nack, .why = span_of(s->why)
+	};
 
 	if (s->nack == NACK_NONE)
 		s->tasks->ops->send(s->tasks->arg, MSG_ACK, &ack);
@@ -438,21 +513,12 @@ scope_finish(struct scope *s, const struct msg_RESULT *r)
 {
 	if (r->error == ERR_OK)
 		return;
-	log_warnx("delivery %llx failed: %.*s status=%llu attempt=%llu", (unsigned long long)s->event.delivery,
-	    (int)r->why.n, r->why.p, (unsigned long long)r->status, (unsigned long long)s->event.attempt);
-	switch (r->error) {
-	case ERR_ESERVICE:
-	case ERR_EDEADLINE:
-	case ERR_ETRANSPORT:
-	case ERR_ERETRY:
-	case ERR_ELIMITED:
-		if (s->nack == NACK_NONE) {
-			s->nack = NACK_FAILED;
-			span_copy(r->why, s->why, sizeof(s->why));
-		}
-		break;
-	default:
-		break;
+	log_warnx("delivery %llx failed: %.*s status=%llu attempt=%llu",
+	    (unsigned long long)s->event.delivery, (int)r->why.n, r->why.p,
+	    (unsigned long long)r->status, (unsigned long long)s->event.attempt);
+	if (s->nack == NACK_NONE && may_pass(r)) {
+		s->nack = NACK_FAILED;
+		span_copy(r->why, s->why, sizeof(s->why));
 	}
 }
 
@@ -540,17 +606,6 @@ run_ready(struct tasks *t)
 	drained_if_empty(t);
 }
 
-static struct span
-keep(char **at, struct span from)
-{
-	struct span	 kept = { *at, from.n };
-
-	if (from.n > 0)
-		memcpy(*at, from.p, from.n);
-	*at += from.n;
-	return kept;
-}
-
 static struct scope *
 scope_new(struct tasks *t, const struct msg_EVENT *ev)
 {
@@ -616,6 +671,8 @@ tasks_result(struct tasks *t, const struct msg_RESULT *r)
 
 	c = RB_FIND(open_calls, &t->calls, &key);
 	if (c == NULL)			/* cancelled or past its deadline */
+		return;
+	if (asked_again(c, r))
 		return;
 	child_end(c, r, (enum error)r->error);
 	run_ready(t);

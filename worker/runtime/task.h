@@ -19,6 +19,9 @@
 
 #define TASK_CALL_DEADLINE_MS	30000	/* of a call, unless the scope ends earlier */
 #define TASK_ANSWER_GRACE_MS	2000	/* beyond the deadline, for the RESULT to arrive */
+#define TASK_AGAIN_MS		1000ull	/* until a call that met trouble is asked again; doubled each time */
+#define TASK_AGAIN_MAX_MS	30000ull
+#define TASK_PATIENCE_MS	900000	/* trouble is waited out for so long, then it is the handler's */
 
 struct scope;
 
@@ -33,8 +36,10 @@ struct handler {
 struct tasks_ops {
 	void		(*send)(void *arg, enum msg_type, const void *src);
 	struct mono	(*now)(void *arg);
-	void		(*wake_at)(void *arg, struct mono);	/* call tasks_tick then; MONO_NEVER: not needed */
-	void		(*drained)(void *arg);			/* after tasks_drain: nothing is open any more */
+	/* call tasks_tick then; MONO_NEVER: not needed */
+	void		(*wake_at)(void *arg, struct mono);
+	/* after tasks_drain: nothing is open any more */
+	void		(*drained)(void *arg);
 };
 
 /* board is written by every change; last_word_ms: T2 of a cancel that is no drain. */
@@ -53,10 +58,13 @@ size_t		 tasks_open_n(const struct tasks *);
 
 /*
  * Ask Discord.  Path is below /api/v10; body is copied; fn is called once, with a borrowed result.
+ * Trouble that may pass (Discord unreachable, 5xx, limits) is waited out: the call is asked again with
+ * its ordinal until it is settled or the scope is cancelled.
  * False: the scope is cancelled and its last word is said; nothing is asked and fn is not called.
  */
-bool		 scope_call(struct scope *, const char *method, const char *path, struct span body, enum lane,
-		    void (*fn)(struct scope *, const struct msg_RESULT *, void *arg), void *arg);
+bool		 scope_call(struct scope *, const char *method, const char *path, struct span body,
+		    enum lane, void (*fn)(struct scope *, const struct msg_RESULT *, void *arg),
+		    void *arg);
 /*
  * fn is called once, after ms; error is ERR_OK or ERR_ECANCELLED.  False: the scope is cancelled,
  * fn is not called.

@@ -5,17 +5,10 @@
         assert fake.wait(lambda: fake.answers(fake.channels[0]))
 """
 
-import asyncio
-import inspect
-import threading
-import time
-
 from . import options
 from .faults import PUBLIC
+from .loopthread import LoopThread
 from .server import FakeDiscord
-
-CALL_S = 30.0
-RECHECK_S = 0.005
 
 
 class Index:
@@ -41,101 +34,25 @@ class Index:
             self.sent.setdefault((row["name"], own), {}).setdefault(row["id"], []).append(row)
 
 
-class Fake:
+class Fake(LoopThread):
+    name = "fake-discord"
+
     def __init__(self, **opts):
+        super().__init__()
         self.opts = options.make(**opts)
         self.server = FakeDiscord(self.opts)
-        self.changed = threading.Condition()
-        self.version = 0
-        self.told = False
-        self.loop = None
-        self.thread = None
         self.index = Index(self.bot_id)
         self.server.records.listeners.append(self.note)
         self.server.records.hooks.append(self.index.add)
-        self.lock = threading.Lock()
 
-    # Life
+    async def starting(self):
+        if not self.opts.polite:
+            print(f"fake discord: seed={self.opts.seed}")       # pytest shows it when the test fails
+        self.server.admin.ended = False
+        await self.server.start()
 
-    def start(self):
-        with self.lock:
-            if self.thread is None:
-                if not self.opts.polite:
-                    print(f"fake discord: seed={self.opts.seed}")       # pytest shows it when the test fails
-                self.loop = asyncio.new_event_loop()
-                self.server.admin.ended = False
-                self.thread = threading.Thread(target=self.run, name="fake-discord", daemon=True)
-                self.thread.start()
-                try:
-                    self.call(self.server.start)
-                except BaseException:
-                    self.end_loop()
-                    raise
-        return self
-
-    def stop(self):
-        with self.lock:
-            if self.thread is not None:
-                try:
-                    self.call(self.server.stop)
-                finally:
-                    self.end_loop()
-
-    def end_loop(self):
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(CALL_S)
-        self.loop.close()
-        self.thread = None
-
-    def run(self):
-        asyncio.set_event_loop(self.loop)
-        self.loop.run_forever()
-        tasks = asyncio.all_tasks(self.loop)
-        for task in tasks:
-            task.cancel()
-        self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
-
-    def __enter__(self):
-        return self.start()
-
-    def __exit__(self, *exc):
-        self.stop()
-
-    def call(self, function, *args, **kwargs):
-        """Runs a function of the fake in its own thread and returns its result."""
-        async def inside():
-            result = function(*args, **kwargs)
-            return await result if inspect.isawaitable(result) else result
-        return asyncio.run_coroutine_threadsafe(inside(), self.loop).result(CALL_S)
-
-    # Waiting
-
-    def note(self):
-        """In the loop's thread, after a record; waiters are told once per turn of the loop."""
-        if not self.told:
-            self.told = True
-            self.loop.call_soon(self.tell)
-
-    def tell(self):
-        self.told = False
-        with self.changed:
-            self.version += 1
-            self.changed.notify_all()
-
-    def wait(self, predicate, timeout=10.0):
-        """The first true value of predicate(), or its last false one when the time is up."""
-        deadline = time.monotonic() + timeout
-        while True:
-            seen = self.version
-            value = predicate()
-            left = deadline - time.monotonic()
-            if value or left <= 0:
-                return value
-            with self.changed:
-                # A predicate may look at things that are not records: look again soon in any case.
-                self.changed.wait_for(lambda: self.version != seen, min(left, 0.1))
-            time.sleep(RECHECK_S)
+    async def stopping(self):
+        await self.server.stop()
 
     # Addresses and names
 

@@ -1,0 +1,377 @@
+/*
+ * cfgcheck - the configuration child: a file becomes one CONFIG or CONFIG_BAD.  See cfg.h.
+ *
+ * The file goes through cfgscan, which knows lines; what it lets through goes to libConfuse, which
+ * gives the values; each value goes through its row in cfgrow.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/cfgscan.h"	/* before confuse.h: both have a CFG_STR for a while */
+#include "common/msg.h"
+
+#include <confuse.h>
+
+#define FILE_BYTES_MAX	(1u << 20)
+#define TOKEN_BYTES_MAX	512
+#define ROWS_MAX	4096		/* of CONFIG */
+
+struct check {
+	struct cfgscan	 s;
+	struct buf	 rows;		/* the list of CONFIG */
+	size_t		 rows_n;
+};
+
+static int
+read_text(struct check *c)
+{
+	struct buf	 b = { 0 };
+	const char	*nul;
+	unsigned	 line = 1;
+	ssize_t		 n;
+	size_t		 i;
+	int		 fd;
+
+	fd = open(c->s.path, O_RDONLY | O_CLOEXEC);
+	if (fd == -1) {
+		cfgscan_say(&c->s, 0, "%s", strerror(errno));
+		return -1;
+	}
+	do {
+		n = read(fd, buf_room(&b, 65536), 65536);
+		if (n > 0)
+			buf_added(&b, (size_t)n);
+	} while ((n > 0 && b.n <= FILE_BYTES_MAX) || (n == -1 && errno == EINTR));
+	if (n == -1)
+		cfgscan_say(&c->s, 0, "%s", strerror(errno));
+	else if (b.n > FILE_BYTES_MAX)
+		cfgscan_say(&c->s, 0, "larger than %u bytes", FILE_BYTES_MAX);
+	(void)close(fd);
+	c->s.text_n = b.n;
+	c->s.text = mem_spandup(buf_span(&b));
+	if (b.n > 0)
+		explicit_bzero(b.p, b.cap);
+	buf_fini(&b);
+	if (c->s.errors_n > 0)
+		return -1;
+	nul = memchr(c->s.text, '\0', c->s.text_n);
+	if (nul != NULL) {
+		for (i = 0; c->s.text + i < nul; i++)
+			line += c->s.text[i] == '\n';
+		cfgscan_say(&c->s, line, "a NUL byte");
+		return -1;
+	}
+	return 0;
+}
+
+/* The first line; NULL after a complaint. */
+static char *
+read_token(struct check *c, const char *path, unsigned line, bool needed)
+{
+	char	 text[TOKEN_BYTES_MAX + 2], *token;
+	ssize_t	 n = -1;
+	size_t	 len;
+	int	 fd;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd != -1) {
+		n = read(fd, text, sizeof(text) - 1);
+		(void)close(fd);
+	}
+	if (n == -1) {
+		if (needed)
+			cfgscan_say(&c->s, line, "\"token_file\" cannot be read: %s: %s", path,
+			    strerror(errno));
+		return NULL;
+	}
+	text[n] = '\0';
+	len = strcspn(text, "\r\n");
+	while (len > 0 && (text[len - 1] == ' ' || text[len - 1] == '\t'))
+		len--;
+	token = mem_spandup(span_make(text, len));
+	explicit_bzero(text, sizeof(text));
+	if (len == 0 && needed)
+		cfgscan_say(&c->s, line, "\"token_file\" is empty in its first line: %s", path);
+	if (len == 0)
+		mem_wipe_free(&token);
+	return token;
+}
+
+/* libConfuse's own words: only for what the scan let through and it does not. */
+static struct check	*confuse_check;
+
+static void __attribute__((format(printf, 2, 0)))
+confuse_error(cfg_t *cfg, const char *fmt, va_list ap)
+{
+	char	 text[256];
+
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	cfgscan_say(&confuse_check->s, cfg == NULL ? 0 : (unsigned)cfg->line, "%s", text);
+}
+
+#define CONFUSE_STR(name)	CFG_STR(#name, NULL, CFGF_NODEFAULT)
+#define CONFUSE_SECRET(name)	CFG_STR(#name, NULL, CFGF_NODEFAULT)
+#define CONFUSE_MS(name)	CFG_STR(#name, NULL, CFGF_NODEFAULT)
+#define CONFUSE_INT(name)	CFG_STR(#name, NULL, CFGF_NODEFAULT)
+#define CONFUSE_BYTES(name)	CFG_STR(#name, NULL, CFGF_NODEFAULT)
+#define CONFUSE_BOOL(name)	CFG_STR(#name, NULL, CFGF_NODEFAULT)
+#define CONFUSE_LIST(name)	CFG_STR_LIST(#name, NULL, CFGF_NODEFAULT)
+
+/* NULL after a complaint.  All values are taken as text: cfgrow_check has better sentences. */
+static cfg_t *
+confuse(struct check *c)
+{
+	cfg_opt_t	 pool_opts[] = {
+#define OPT_GLOBAL(type, name)
+#define OPT_POOL(type, name)	CONFUSE_##type(name),
+#define OPT(scope, type, name, def, min, max, reload, help) OPT_##scope(type, name)
+#include "proto/options.def"
+#undef OPT_GLOBAL
+#undef OPT_POOL
+		CFG_END()
+	};
+	cfg_opt_t	 opts[] = {
+#define OPT_GLOBAL(type, name)	CONFUSE_##type(name),
+#define OPT_POOL(type, name)
+#include "proto/options.def"
+#undef OPT
+#undef OPT_GLOBAL
+#undef OPT_POOL
+		CFG_SEC("pool", pool_opts, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
+		CFG_END()
+	};
+	cfg_t		*cfg = cfg_init(opts, CFGF_NONE);
+
+	if (cfg == NULL) {
+		cfgscan_say(&c->s, 0, "libConfuse refused its table");
+		return NULL;
+	}
+	confuse_check = c;
+	(void)cfg_set_error_function(cfg, confuse_error);
+	if (cfg_parse_buf(cfg, c->s.text) == CFG_SUCCESS)
+		return cfg;
+	if (c->s.errors_n == 0)
+		cfgscan_say(&c->s, 0, "libConfuse refused it");
+	cfg_free(cfg);
+	return NULL;
+}
+
+static void
+add_row(struct check *c, const char *section, const char *title, const char *option,
+    const char *value)
+{
+	msg_list_str(&c->rows, span_of(section));
+	msg_list_str(&c->rows, span_of(title));
+	msg_list_str(&c->rows, span_of(option));
+	msg_list_str(&c->rows, span_of(value));
+	c->rows_n++;
+}
+
+/* The effective text of one value: a base for paths ends without a slash. */
+static char *
+tidy(const struct cfg_option *o, const char *text)
+{
+	char	*s = mem_strdup(text);
+	size_t	 n = strlen(s);
+
+	if (strcmp(o->name, "api_url") == 0 || strcmp(o->name, "runtime_dir") == 0)
+		while (n > 1 && s[n - 1] == '/')
+			s[--n] = '\0';
+	return s;
+}
+
+static void
+read_list(struct check *c, cfg_opt_t *opt, const struct cfg_option *o, const char *title,
+    const char *where, unsigned line)
+{
+	unsigned		 n = cfg_opt_size(opt), i, j;
+	const char		*word;
+	char			 why[CFGROW_WHY_BYTES];
+	uint64_t		 v;
+
+	if (n < o->min || n > o->max) {
+		cfgscan_say(&c->s, line, "\"%s\"%s names %u, at %s %" PRIu64, o->name, where, n,
+		    n < o->min ? "least" : "most", n < o->min ? o->min : o->max);
+		return;
+	}
+	for (i = 0; i < n; i++) {
+		word = cfg_opt_getnstr(opt, i);
+		if (cfgrow_check(o, where, word, &v, why) == -1) {
+			cfgscan_say(&c->s, line, "%s", why);
+			continue;
+		}
+		for (j = 0; j < i; j++)
+			if (strcmp(word, cfg_opt_getnstr(opt, j)) == 0)
+				cfgscan_say(&c->s, line, "\"%s\"%s names %s twice", o->name, where,
+				    word);
+		if (n > 1 && strcmp(word, "auto") == 0)
+			cfgscan_say(&c->s, line, "\"%s\": auto stands alone", o->name);
+		add_row(c, o->scope, title, o->name, word);
+	}
+	if (n == 0)
+		add_row(c, o->scope, title, o->name, "");	/* set, to nothing */
+}
+
+/* Check one option of the file or its default, and make its rows. */
+static void
+read_option(struct check *c, cfg_t *section, const struct cfg_option *o, size_t pool,
+    const char *title)
+{
+	const struct cfgscan_set	*set = cfgscan_find(&c->s, o, pool);
+	cfg_opt_t			*opt = cfg_getopt(section, o->name);
+	const char			*text = o->def;
+	char				 where[96], why[CFGROW_WHY_BYTES], *tidied;
+	unsigned			 line = 0;
+	uint64_t			 v = 0;
+
+	if (set != NULL)
+		line = set->line;
+	else if (pool != SIZE_MAX)
+		line = c->s.pools[pool].line;
+	(void)cfgscan_where(&c->s, pool, where, sizeof(where));
+	if (set != NULL && o->kind == CFG_TYPE_LIST) {
+		read_list(c, opt, o, title, where, line);
+		return;
+	}
+	if (set != NULL && cfg_opt_size(opt) > 0)
+		text = cfg_opt_getnstr(opt, 0);
+	if (text == NULL) {
+		if (strcmp(o->name, "handler") == 0)
+			cfgscan_say(&c->s, line, "\"handler\"%s is missing", where);
+		return;
+	}
+	if (cfgrow_check(o, where, text, &v, why) == -1) {
+		cfgscan_say(&c->s, line, "%s", why);
+		return;
+	}
+	if (strcmp(o->name, "ca_file") == 0 && access(text, R_OK) == -1)
+		cfgscan_say(&c->s, line, "\"ca_file\" cannot be read: %s: %s", text,
+		    strerror(errno));
+	tidied = tidy(o, text);
+	add_row(c, o->scope, title, o->name, tidied);
+	mem_wipe_free(&tidied);
+}
+
+static void
+read_token_options(struct check *c, cfg_t *cfg, bool need_token)
+{
+	const struct cfg_option		*row = cfgrow_find(SPAN("token"), false);
+	const struct cfgscan_set	*token, *file;
+	const char			*path;
+	char				*text, why[CFGROW_WHY_BYTES];
+	uint64_t			 v;
+
+	token = cfgscan_find(&c->s, row, SIZE_MAX);
+	file = cfgscan_find(&c->s, cfgrow_find(SPAN("token_file"), false), SIZE_MAX);
+	if (token != NULL && file != NULL)
+		cfgscan_say(&c->s, file->line > token->line ? file->line : token->line,
+		    "\"token\" and \"token_file\" are both set; keep one");
+	else if (token == NULL && file == NULL && need_token)
+		cfgscan_say(&c->s, 0, "neither \"token\" nor \"token_file\" is set");
+	path = file == NULL || token != NULL ? NULL : cfg_getstr(cfg, "token_file");
+	if (path == NULL || path[0] != '/')	/* the latter has been complained about */
+		return;
+	text = read_token(c, path, file->line, need_token);
+	if (text == NULL)
+		return;
+	if (cfgrow_check(row, " from \"token_file\"", text, &v, why) == 0)
+		add_row(c, row->scope, "", row->name, text);
+	else if (need_token)
+		cfgscan_say(&c->s, file->line, "%s", why);
+	mem_wipe_free(&text);
+}
+
+static void
+read_values(struct check *c, cfg_t *cfg, bool need_token)
+{
+	const struct cfg_option	*o;
+	size_t			 p, i;
+	cfg_t			*section;
+
+	for (o = NULL; (o = cfgrow_next(o, false)) != NULL;)
+		read_option(c, cfg, o, SIZE_MAX, "");
+	read_token_options(c, cfg, need_token);
+	for (p = 0; p < c->s.pools_n && p < cfg_size(cfg, "pool"); p++) {
+		section = cfg_getnsec(cfg, "pool", (unsigned)p);
+		for (o = NULL; (o = cfgrow_next(o, true)) != NULL;)
+			read_option(c, section, o, p, cfg_title(section));
+	}
+	for (i = 0; i < c->s.env_n; i++)
+		add_row(c, "env", "", c->s.env[i], "");
+	if (c->rows_n > ROWS_MAX)
+		cfgscan_say(&c->s, 0, "more than %u values", ROWS_MAX);
+}
+
+/* In the order of the file; what has no line comes last. */
+static int
+by_line(const void *a, const void *b)
+{
+	const struct cfgscan_error	*x = a, *y = b;
+
+	if (x->line != y->line)
+		return x->line - 1 < y->line - 1 ? -1 : 1;
+	return x->nth < y->nth ? -1 : 1;
+}
+
+static int
+write_frame(struct check *c, struct buf *out)
+{
+	struct buf		 list = { 0 };
+	struct msg_CONFIG	 config;
+	struct msg_CONFIG_BAD	 bad;
+	const char		*why;
+	char			*last;
+	size_t			 i;
+	int			 rv;
+
+	if (c->s.errors_n == 0) {
+		config.rows = msg_list_of(&c->rows);
+		if (msg_pack(out, MSG_CONFIG, &config, &why) == 0)
+			return 0;
+		cfgscan_say(&c->s, 0, "%s", why);
+	}
+	qsort(c->s.errors, c->s.errors_n, sizeof(c->s.errors[0]), by_line);
+	if (c->s.more_n > 0) {
+		last = c->s.errors[CFGSCAN_ERRORS_MAX - 1].text;
+		c->s.errors[CFGSCAN_ERRORS_MAX - 1].text = mem_printf("%s: and %zu more errors",
+		    c->s.path, c->s.more_n + 1);
+		free(last);
+	}
+	for (i = 0; i < c->s.errors_n; i++)
+		msg_list_str(&list, span_of(c->s.errors[i].text));
+	bad.errors = msg_list_of(&list);
+	rv = msg_pack(out, MSG_CONFIG_BAD, &bad, NULL);
+	assert(rv == 0);
+	buf_fini(&list);
+	return -1;
+}
+
+int
+cfg_check_file(const char *path, bool need_token, struct buf *out)
+{
+	struct check	 c = { .s.path = path };
+	cfg_t		*cfg = NULL;
+	int		 rv;
+
+	if (read_text(&c) == 0 && cfgscan_run(&c.s)) {
+		if (c.s.pools_n == 0)
+			cfgscan_say(&c.s, 0,
+			    "no pool: at least one pool \"name\" { handler = ... } is needed");
+		cfg = c.s.env_missing ? NULL : confuse(&c);
+		if (cfg != NULL)
+			read_values(&c, cfg, need_token);
+	}
+	rv = write_frame(&c, out);
+	if (cfg != NULL)
+		cfg_free(cfg);
+	if (c.rows.cap > 0)
+		explicit_bzero(c.rows.p, c.rows.cap);
+	buf_fini(&c.rows);
+	cfgscan_fini(&c.s);
+	return rv;
+}

@@ -1,0 +1,429 @@
+/*
+ * cfgrow - see cfgrow.h.
+ */
+#include <assert.h>
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <strings.h>
+
+#include "common/cfgrow.h"
+#include "common/log.h"
+#include "common/url.h"
+
+#define DIGITS		"0123456789"
+#define LOWER		"abcdefghijklmnopqrstuvwxyz"
+#define EVENTS_MAX	128
+#define INTENTS_MAX	64
+
+/* ---- the table ---- */
+
+#define SCOPE_GLOBAL	"global"
+#define SCOPE_POOL	"pool"
+#define TEXT_STR	"text"
+#define TEXT_SECRET	"secret"
+#define TEXT_MS		"seconds"
+#define TEXT_INT	"number"
+#define TEXT_BYTES	"bytes"
+#define TEXT_BOOL	"yes or no"
+#define TEXT_LIST	"list"
+#define RELOAD_LIVE	"live"
+#define RELOAD_START	"start"
+
+#define FIELD_STR(name)		name
+#define FIELD_SECRET(name)	name
+#define FIELD_MS(name)		name##_ms
+#define FIELD_INT(name)		name
+#define FIELD_BYTES(name)	name##_bytes
+#define FIELD_BOOL(name)	name
+#define FIELD_LIST(name)	name
+#define STRUCT_GLOBAL		struct cfg
+#define STRUCT_POOL		struct cfg_pool
+#define IN_GLOBAL		false
+#define IN_POOL			true
+
+static const struct cfg_option options[] = {
+#define OPT(scope, type, name, def, min, max, reload, help)			\
+	{ SCOPE_##scope, TEXT_##type, #name, def, RELOAD_##reload, help, min, max, \
+	  CFG_TYPE_##type, IN_##scope, offsetof(STRUCT_##scope, FIELD_##type(name)) },
+#include "proto/options.def"
+#undef OPT
+};
+#define OPTIONS_N	(sizeof(options) / sizeof(options[0]))
+
+const struct cfg_option *
+cfg_options(size_t *n_r)
+{
+	*n_r = OPTIONS_N;
+	return options;
+}
+
+const struct cfg_option *
+cfgrow_find(struct span name, bool pool)
+{
+	for (size_t i = 0; i < OPTIONS_N; i++)
+		if (options[i].in_pool == pool && span_is(name, options[i].name))
+			return &options[i];
+	return NULL;
+}
+
+const struct cfg_option *
+cfgrow_next(const struct cfg_option *o, bool pool)
+{
+	for (o = o == NULL ? options : o + 1; o < options + OPTIONS_N; o++)
+		if (o->in_pool == pool)
+			return o;
+	return NULL;
+}
+
+const struct role_row *
+cfgrow_handler(const char *name)
+{
+	return strcmp(name, "rest") == 0 ? NULL : table_role(name);
+}
+
+/* ---- sentences ---- */
+
+void
+cfgrow_suggest(const char *word, const char *const *names, size_t names_n, char *dst,
+    size_t dst_bytes)
+{
+	const char	*near = span_nearest(span_of(word), names, names_n);
+
+	*dst = '\0';
+	if (near != NULL)
+		(void)snprintf(dst, dst_bytes, "; did you mean \"%s\"?", near);
+}
+
+const char *
+cfgrow_quoted(const char *text, char *dst, size_t dst_bytes)
+{
+	size_t	 i;
+
+	for (i = 0; text[i] != '\0' && i + 4 < dst_bytes; i++)
+		dst[i] = (unsigned char)text[i] < 0x20 || text[i] == 0x7f ? '?' : text[i];
+	dst[i] = '\0';
+	if (text[i] != '\0')
+		(void)strlcat(dst, "...", dst_bytes);
+	return dst;
+}
+
+const char *
+cfgrow_number_text(enum cfg_type type, uint64_t v, char *dst, size_t dst_bytes)
+{
+	size_t	 n;
+
+	if (type == CFG_TYPE_MS) {
+		(void)snprintf(dst, dst_bytes, "%" PRIu64 ".%03u", v / 1000, (unsigned)(v % 1000));
+		for (n = strlen(dst); dst[n - 1] == '0'; n--)
+			continue;
+		dst[dst[n - 1] == '.' ? n - 1 : n] = '\0';
+	} else if (type == CFG_TYPE_BYTES && v >= 1 << 30 && v % (1 << 30) == 0)
+		(void)snprintf(dst, dst_bytes, "%" PRIu64 "G", v >> 30);
+	else if (type == CFG_TYPE_BYTES && v >= 1 << 20 && v % (1 << 20) == 0)
+		(void)snprintf(dst, dst_bytes, "%" PRIu64 "M", v >> 20);
+	else if (type == CFG_TYPE_BYTES && v >= 1 << 10 && v % (1 << 10) == 0)
+		(void)snprintf(dst, dst_bytes, "%" PRIu64 "K", v >> 10);
+	else
+		(void)snprintf(dst, dst_bytes, "%" PRIu64, v);
+	return dst;
+}
+
+/* ---- values ---- */
+
+static bool
+seconds_of(const char *text, uint64_t *ms_r)
+{
+	size_t		 whole = strspn(text, DIGITS), frac = 0, i;
+	uint64_t	 v;
+
+	if (!span_u64(span_make(text, whole), &v) || v > UINT64_MAX / 2000)
+		return false;
+	v *= 1000;
+	if (text[whole] == '.') {
+		frac = strspn(text + whole + 1, DIGITS);
+		if (frac == 0 || frac > 3)
+			return false;
+		for (i = 0; i < 3; i++)
+			v += (i < frac ? (uint64_t)(text[whole + 1 + i] - '0') : 0) *
+			    (i == 0 ? 100 : i == 1 ? 10 : 1);
+		whole += 1 + frac;
+	}
+	if (text[whole] != '\0')
+		return false;
+	*ms_r = v;
+	return true;
+}
+
+static bool
+bytes_of(const char *text, uint64_t *v_r)
+{
+	size_t		 n = strspn(text, DIGITS);
+	unsigned	 shift = 0;
+	uint64_t	 v;
+
+	if (!span_u64(span_make(text, n), &v))
+		return false;
+	switch (text[n]) {
+	case 'K': case 'k':	shift = 10; break;
+	case 'M': case 'm':	shift = 20; break;
+	case 'G': case 'g':	shift = 30; break;
+	case '\0':		break;
+	default:		return false;
+	}
+	if ((shift > 0 && text[n + 1] != '\0') || v > UINT64_MAX >> shift)
+		return false;
+	*v_r = v << shift;
+	return true;
+}
+
+static bool
+bool_of(const char *text, uint64_t *v_r)
+{
+	static const char *const	 words[2][3] = {
+		{ "false", "no", "off" }, { "true", "yes", "on" }
+	};
+	uint64_t			 v;
+	size_t				 i;
+
+	for (v = 0; v < 2; v++)
+		for (i = 0; i < 3; i++)
+			if (strcasecmp(text, words[v][i]) == 0) {
+				*v_r = v;
+				return true;
+			}
+	return false;
+}
+
+bool
+cfgrow_number(enum cfg_type type, const char *text, uint64_t *v_r)
+{
+	switch (type) {
+	case CFG_TYPE_MS:	return seconds_of(text, v_r);
+	case CFG_TYPE_INT:	return span_u64(span_of(text), v_r);
+	case CFG_TYPE_BYTES:	return bytes_of(text, v_r);
+	case CFG_TYPE_BOOL:	return bool_of(text, v_r);
+	default:		return false;
+	}
+}
+
+static bool
+one_of(const char *text, const char *const *words)
+{
+	for (; *words != NULL; words++)
+		if (strcmp(text, *words) == 0)
+			return true;
+	return false;
+}
+
+/* NULL when it is a base that a path may be appended to, else what is wrong with it. */
+static const char *
+bad_api_url(const char *url)
+{
+	struct url	 u;
+	const char	*bad = url_parse(url, URL_HTTP, &u);
+
+	if (bad != NULL)
+		return bad;
+	if (strpbrk(u.rest, "?#") != NULL)
+		return "has a query or a fragment";
+	if (!u.tls && !url_is_loopback(u.host))
+		return "is http: only a loopback address may be, all else needs https";
+	return NULL;
+}
+
+/* The options that are more than text of some length.  NULL when text will do. */
+static const char *
+bad_text(const char *name, const char *text)
+{
+	static const char *const	 compress[] = { "zlib", "none", NULL };
+	static const char *const	 paths[] = {
+		"runtime_dir", "token_file", "ca_file", "resolv_conf", NULL
+	};
+	struct url			 u;
+
+	if (strcmp(name, "api_url") == 0)
+		return bad_api_url(text);
+	if (strcmp(name, "user_agent_url") == 0 &&
+	    (url_parse(text, URL_HTTP, &u) != NULL || strpbrk(text, ",;()") != NULL))
+		return "is not a URL";
+	if (strcmp(name, "compress") == 0 && !one_of(text, compress))
+		return "is neither zlib nor none";
+	if (strcmp(name, "log_level") == 0 && log_level_of(text) == -1)
+		return "is none of debug, info, notice, warning, err";
+	if (one_of(name, paths) && text[0] != '/')
+		return "is not an absolute path";
+	return NULL;
+}
+
+static void
+to_upper(const char *text, char *dst, size_t dst_bytes)
+{
+	size_t	 i;
+
+	for (i = 0; text[i] != '\0' && i + 1 < dst_bytes; i++)
+		dst[i] = (char)toupper((unsigned char)text[i]);
+	dst[i] = '\0';
+}
+
+/* ---- names of other tables ---- */
+
+static int
+check_event(const char *where, const char *text, char *why)
+{
+	const char		*names[EVENTS_MAX];
+	const struct event_row	*rows;
+	char			 say[128], shown[64], upper[64];
+	size_t			 n;
+
+	if (table_event(span_of(text)) != NULL)
+		return 0;
+	rows = table_events(&n);
+	assert(n <= EVENTS_MAX);
+	for (size_t i = 0; i < n; i++)
+		names[i] = rows[i].name;
+	to_upper(text, upper, sizeof(upper));
+	cfgrow_suggest(upper, names, n, say, sizeof(say));
+	(void)snprintf(why, CFGROW_WHY_BYTES, "unknown event \"%s\"%s%s",
+	    cfgrow_quoted(text, shown, sizeof(shown)), where, say);
+	return -1;
+}
+
+static int
+check_intent(const char *where, const char *text, char *why)
+{
+	const char		*names[INTENTS_MAX + 1];
+	const struct intent_row	*rows;
+	char			 say[128], shown[64], upper[64];
+	size_t			 n;
+
+	rows = table_intents(&n);
+	assert(n <= INTENTS_MAX);
+	for (size_t i = 0; i < n; i++)
+		names[i] = rows[i].name;
+	names[n++] = "auto";
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(text, names[i]) == 0)
+			return 0;
+	to_upper(text, upper, sizeof(upper));
+	cfgrow_suggest(upper, names, n, say, sizeof(say));
+	(void)snprintf(why, CFGROW_WHY_BYTES, "unknown intent \"%s\"%s%s",
+	    cfgrow_quoted(text, shown, sizeof(shown)), where, say);
+	return -1;
+}
+
+static int
+check_handler(const char *where, const char *text, char *why)
+{
+	const struct role_row	*rows;
+	char			 say[128] = "; built in:", shown[64];
+	size_t			 n;
+
+	(void)cfgrow_quoted(text, shown, sizeof(shown));
+	if (cfgrow_handler(text) != NULL)
+		return 0;
+	if (strncmp(text, "exec:", 5) == 0) {
+		(void)snprintf(why, CFGROW_WHY_BYTES, "handler \"%s\"%s: this version does not run"
+		    " programs of your own yet, only built-in handlers", shown, where);
+		return -1;
+	}
+	if (table_role(text) != NULL) {
+		(void)snprintf(why, CFGROW_WHY_BYTES, "handler \"%s\"%s: its pool is made by the"
+		    " supervisor itself", shown, where);
+		return -1;
+	}
+	rows = table_roles(&n);
+	for (size_t i = 0; i < n; i++)
+		if (cfgrow_handler(rows[i].name) != NULL) {
+			(void)strlcat(say, " ", sizeof(say));
+			(void)strlcat(say, rows[i].name, sizeof(say));
+		}
+	(void)snprintf(why, CFGROW_WHY_BYTES, "unknown handler \"%s\"%s%s", shown, where, say);
+	return -1;
+}
+
+/* ---- one value ---- */
+
+int
+cfgrow_check(const struct cfg_option *o, const char *where, const char *text, uint64_t *v_r,
+    char *why)
+{
+	static const char *const	 forms[] = {
+		[CFG_TYPE_MS] = "a number of seconds such as 20 or 0.5",
+		[CFG_TYPE_INT] = "a whole number",
+		[CFG_TYPE_BYTES] = "a number of bytes such as 65536, 64K or 1G",
+		[CFG_TYPE_BOOL] = "true or false",
+	};
+	enum cfg_type			 type = o->kind;
+	const char			*bad, *p;
+	char				 shown[64], bound[32];
+	size_t				 n = strlen(text);
+
+	switch (type) {
+	case CFG_TYPE_STR:
+	case CFG_TYPE_SECRET:
+		if (n == 0 && o->min > 0) {
+			(void)snprintf(why, CFGROW_WHY_BYTES, "\"%s\"%s is empty", o->name, where);
+			return -1;
+		}
+		if (n < o->min || n > o->max) {
+			(void)snprintf(why, CFGROW_WHY_BYTES,
+			    "\"%s\"%s has %zu bytes, at %s %" PRIu64, o->name, where, n,
+			    n < o->min ? "least" : "most", n < o->min ? o->min : o->max);
+			return -1;
+		}
+		for (p = text; *p != '\0'; p++)
+			if ((unsigned char)*p < 0x20 || *p == 0x7f ||
+			    (type == CFG_TYPE_SECRET && (*p == ' ' || (unsigned char)*p > 0x7f))) {
+				(void)snprintf(why, CFGROW_WHY_BYTES, "\"%s\"%s has a %s", o->name,
+				    where, type == CFG_TYPE_STR ? "control character" :
+				    "space, a control character or a letter outside ASCII");
+				return -1;
+			}
+		if (strcmp(o->name, "handler") == 0)
+			return check_handler(where, text, why);
+		bad = type == CFG_TYPE_SECRET ? NULL : bad_text(o->name, text);
+		if (bad != NULL) {
+			(void)snprintf(why, CFGROW_WHY_BYTES, "\"%s\"%s %s: \"%s\"", o->name, where,
+			    bad, cfgrow_quoted(text, shown, sizeof(shown)));
+			return -1;
+		}
+		return 0;
+	case CFG_TYPE_LIST:
+		return strcmp(o->name, "events") == 0 ? check_event(where, text, why) :
+		    check_intent(where, text, why);
+	case CFG_TYPE_MS:
+	case CFG_TYPE_INT:
+	case CFG_TYPE_BYTES:
+	case CFG_TYPE_BOOL:
+		break;
+	}
+	if (!cfgrow_number(type, text, v_r)) {
+		(void)snprintf(why, CFGROW_WHY_BYTES, "\"%s\"%s is \"%s\", not %s", o->name, where,
+		    cfgrow_quoted(text, shown, sizeof(shown)), forms[type]);
+		return -1;
+	}
+	if (*v_r < o->min || *v_r > o->max) {
+		(void)snprintf(why, CFGROW_WHY_BYTES, "\"%s\"%s is %s, at %s %s", o->name, where,
+		    cfgrow_quoted(text, shown, sizeof(shown)), *v_r < o->min ? "least" : "most",
+		    cfgrow_number_text(type, *v_r < o->min ? o->min : o->max, bound,
+		    sizeof(bound)));
+		return -1;
+	}
+	return 0;
+}
+
+const char *
+cfgrow_bad_pool_name(struct span name)
+{
+	size_t	 i;
+
+	if (name.n == 0 || name.n > 32)
+		return "has 1 to 32 characters";
+	for (i = 0; i < name.n; i++)
+		if (strchr(LOWER DIGITS "_-", name.p[i]) == NULL || name.p[i] == '\0')
+			return "is made of a-z, 0-9, _ and -";
+	if (span_is(name, "rest") || span_is(name, "supervisor"))
+		return "is not one that the supervisor uses itself";
+	return NULL;
+}

@@ -1,0 +1,371 @@
+/*
+ * verbs - what bulkheadctl may ask: a row of ctlcmds.def is cmd_NAME here.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/fault.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "common/request.h"
+#include "proto/contract.h"
+#include "supervisor/control/calls.h"
+#include "supervisor/control/client.h"
+#include "supervisor/control/status.h"
+
+enum privilege { READ, CHANGE };
+
+static void
+cmd_status(struct client *cl, const struct ask *ask)
+{
+	(void)ask;
+	status_json(cl->control->sup, client_doc(cl));
+	client_answer(cl, CTL_EXIT_OK, "");
+}
+
+static void
+names_add(void *arg, const struct worker_view *v)
+{
+	struct buf	*b = arg;
+
+	if (b->n < 300)
+		buf_printf(b, " %s", v->name);
+}
+
+static void
+end_no_worker(struct client *cl, struct span name, const char *what)
+{
+	struct buf	 names = { 0 };
+
+	if (cl->control->sup->pools != NULL)
+		pools_each(cl->control->sup->pools, NULL, names_add, &names);
+	client_endf(cl, CTL_EXIT_NOTFOUND, "no %s is named '%.*s'; there %s%.*s", what,
+	    (int)(name.n > 64 ? 64 : name.n), name.p, names.n == 0 ? "are none yet" : "are:",
+	    (int)names.n, buf_span(&names).p == NULL ? "" : buf_span(&names).p);
+	buf_fini(&names);
+}
+
+static void
+show_worker(struct client *cl, const struct ask *ask)
+{
+	char	 name[64];
+
+	if (ask->words_n < 2) {
+		client_end(cl, CTL_EXIT_USAGE, "usage: bulkheadctl show worker NAME");
+		return;
+	}
+	span_copy(ask->words[1], name, sizeof(name));
+	if (status_worker(cl->control->sup, name, client_doc(cl)))
+		client_answer(cl, CTL_EXIT_OK, "");
+	else
+		end_no_worker(cl, ask->words[1], "worker");
+}
+
+static void
+show_config(struct sup *sup, struct buf *out)
+{
+	cfg_json(sup->cfg, out);
+}
+
+static void
+cmd_show(struct client *cl, const struct ask *ask)
+{
+	static const struct {
+		const char	*name;
+		void		(*put)(struct sup *, struct buf *);
+	} topics[] = {
+		{ "workers", status_workers },
+		{ "worker", NULL },			/* takes a name */
+		{ "deliveries", status_deliveries },
+		{ "sessions", status_sessions },
+		{ "counters", status_counters },
+		{ "config", show_config },
+	};
+	const char	*names[sizeof(topics) / sizeof(*topics)];
+	const size_t	 n = sizeof(topics) / sizeof(*topics);
+	struct span	 topic = ask->words[0];
+	const char	*near;
+	size_t		 i;
+
+	for (i = 0; i < n && !span_is(topic, topics[i].name); i++)
+		names[i] = topics[i].name;
+	if (i == n) {
+		near = span_nearest(topic, names, n);
+		client_endf(cl, CTL_EXIT_USAGE, "nothing is called '%.*s'; %s%s%s",
+		    (int)(topic.n > 64 ? 64 : topic.n), topic.p,
+		    near == NULL ? "" : "did you mean '",
+		    near == NULL ? "see 'bulkheadctl help show'" : near, near == NULL ? "" : "'?");
+	} else if (topics[i].put == NULL) {
+		show_worker(cl, ask);
+	} else if (ask->words_n > 1) {
+		client_endf(cl, CTL_EXIT_USAGE, "usage: bulkheadctl show %s", topics[i].name);
+	} else {
+		topics[i].put(cl->control->sup, client_doc(cl));
+		client_answer(cl, CTL_EXIT_OK, "");
+	}
+}
+
+static void
+cmd_explain(struct client *cl, const struct ask *ask)
+{
+	struct json_out	 o;
+	struct buf	 paths = { 0 };
+	uint64_t	 id;
+
+	if (!span_u64(ask->words[0], &id)) {
+		client_end(cl, CTL_EXIT_USAGE, "a message id has decimal digits only");
+		return;
+	}
+	if (journal_explain(cl->control->sup->journal, id, &paths) == 0) {
+		client_endf(cl, CTL_EXIT_NOTFOUND,
+		    "nothing is known of %" PRIu64 ": it did not arrive, no pool"
+		    " wanted it, or it was finished too long ago", id);
+	} else {
+		json_out_init(&o, client_doc(cl));
+		json_obj(&o);
+		json_kv_id(&o, "object", id);
+		json_key(&o, "deliveries");
+		json_raw(&o, buf_span(&paths));
+		json_obj_end(&o);
+		client_answer(cl, CTL_EXIT_OK, "");
+	}
+	buf_fini(&paths);
+}
+
+static void
+on_restarted(void *arg, const char *why)
+{
+	struct pending	*p = arg;
+	struct client	*cl = p->client;
+
+	if (cl != NULL) {
+		if (why == NULL)
+			client_endf(cl, CTL_EXIT_OK, "%s restarted", p->name);
+		else
+			client_endf(cl, CTL_EXIT_FAILED, "%s: %s", p->name, why);
+	}
+	(void)pending_free(p);
+}
+
+static void
+cmd_restart(struct client *cl, const struct ask *ask)
+{
+	struct pools	*pools = cl->control->sup->pools;
+	struct pending	*p;
+
+	if (pools == NULL) {
+		client_end(cl, CTL_EXIT_FAILED, "still starting");
+		return;
+	}
+	p = pending_new(cl, ask->words[0], false);
+	if (!ask->wait) {
+		p->client = NULL;
+		cl->pending = NULL;
+	}
+	/* From here p may be gone: the callback frees it. */
+	if (pools_restart(pools, p->name, on_restarted, p) == -1) {
+		(void)pending_free(p);
+		end_no_worker(cl, ask->words[0], "pool or worker");
+		return;
+	}
+	log_notice("%s asked for a restart of %.*s", cl->tag, (int)ask->words[0].n,
+	    ask->words[0].p);
+	if (!ask->wait)
+		client_end(cl, CTL_EXIT_OK, "under way");
+}
+
+/* Is this one whole JSON value? */
+static bool
+is_json(struct span s)
+{
+	struct json_scan	 scan;
+	enum json_token		 t;
+
+	if (s.n == 0)
+		return false;
+	json_scan_init(&scan, s);
+	while ((t = json_next(&scan)) != JSON_TOK_BAD)
+		if (t == JSON_TOK_END)
+			return true;
+	return false;
+}
+
+/* One sentence for people; Discord's own words and code when it gave some. */
+static void
+call_why(const struct msg_RESULT *res, char *dst, size_t dst_bytes)
+{
+	struct span	 said = res->why;
+	enum json_token	 type;
+	uint64_t	 code;
+
+	if (res->error == 0 && res->status < 400)
+		dst[0] = '\0';
+	else if (res->status == 0)
+		snprintf(dst, dst_bytes, "%s: %.*s", error_name(res->error), (int)said.n, said.p);
+	else if (json_member(res->body, "message", &type, &said) && type == JSON_TOK_STRING &&
+	    json_member_u64(res->body, "code", &code))
+		snprintf(dst, dst_bytes, "HTTP status %" PRIu64 ": %.*s (code %" PRIu64 ")",
+		    res->status, (int)(said.n > 400 ? 400 : said.n), said.p, code);
+	else
+		snprintf(dst, dst_bytes, "HTTP status %" PRIu64 ": %.*s", res->status,
+		    (int)res->why.n, res->why.p);
+}
+
+static void
+on_called(void *arg, const struct msg_RESULT *res)
+{
+	struct pending	*p = arg;
+	struct client	*cl = pending_free(p);
+	struct json_out	 o;
+	char		 why[513];
+
+	if (cl == NULL)
+		return;
+	json_out_init(&o, client_doc(cl));
+	json_obj(&o);
+	json_kv_cstr(&o, "error", error_name(res->error));
+	json_kv_u64(&o, "status", res->status);
+	json_kv_id(&o, "id", res->id);
+	json_kv_str(&o, "why", res->why);
+	json_key(&o, "body");
+	if (is_json(res->body))
+		json_raw(&o, res->body);
+	else
+		json_str(&o, res->body);
+	json_obj_end(&o);
+	call_why(res, why, sizeof(why));
+	client_answer(cl, why[0] == '\0' ? CTL_EXIT_OK : CTL_EXIT_FAILED, why);
+}
+
+static void
+cmd_call(struct client *cl, const struct ask *ask)
+{
+	struct calls	*calls = cl->control->sup->calls;
+	struct span	 body = ask->body;
+	struct pending	*p;
+	char		 method[REQUEST_METHOD_MAX + 1], path[REQUEST_PATH_MAX + 1];
+
+	if (ask->words[0].n >= sizeof(method) || ask->words[1].n >= sizeof(path)) {
+		client_endf(cl, CTL_EXIT_USAGE, "no such method, or a path above %u bytes",
+		    REQUEST_PATH_MAX);
+		return;
+	}
+	span_copy(ask->words[0], method, sizeof(method));
+	span_copy(ask->words[1], path, sizeof(path));
+	if (body.n == 0 && ask->words_n > 2)
+		body = ask->words[2];
+	p = pending_new(cl, SPAN("call"), true);
+	if (!ask->wait) {
+		p->client = NULL;
+		cl->pending = NULL;
+	}
+	log_info("%s calls method=%s", cl->tag, method);
+	calls_ask(calls, method, path, body, 0, on_called, p);
+	if (!ask->wait)
+		client_end(cl, CTL_EXIT_OK, "under way");
+}
+
+static void
+cmd_log(struct client *cl, const struct ask *ask)
+{
+	char	 name[16];
+	int	 level;
+
+	span_copy(ask->words[0], name, sizeof(name));
+	if ((level = log_level_of(name)) == -1) {
+		client_end(cl, CTL_EXIT_USAGE, "a level is one of: debug info notice warning err");
+		return;
+	}
+	log_level(level);
+	log_notice("%s set the log level to %s", cl->tag, log_level_name(level));
+	client_endf(cl, CTL_EXIT_OK, "the supervisor logs from %s on; workers keep the level they"
+	    " started with", log_level_name(level));
+}
+
+static void
+cmd_fault(struct client *cl, const struct ask *ask)
+{
+	struct sup	*sup = cl->control->sup;
+	struct span	 spec = ask->words_n > 1 ? ask->words[1] : SPAN("");
+	const char	*why = "?";
+
+	if (!sup->faults) {
+		client_end(cl, CTL_EXIT_DENIED,
+		    "faults can be armed only when bulkheadd runs under --faults");
+		return;
+	}
+	if (spec.n > 256 || ask->words[0].n == 0 || ask->words[0].n > 64) {
+		client_end(cl, CTL_EXIT_USAGE, "NAME has at most 64 bytes, SPEC at most 256");
+		return;
+	}
+	if (fault_set(ask->words[0], spec, &why) == -1) {
+		client_end(cl, CTL_EXIT_USAGE, why);
+		return;
+	}
+	if (sup->pools != NULL)
+		pools_fault(sup->pools, ask->words[0], spec);
+	client_endf(cl, CTL_EXIT_OK, "%.*s %s", (int)ask->words[0].n, ask->words[0].p,
+	    spec.n == 0 ? "disarmed" : "armed");
+}
+
+static void
+cmd_stop(struct client *cl, const struct ask *ask)
+{
+	char	 why[96];
+
+	cl->stays = ask->wait;
+	if (cl->stays)
+		timer_stop(cl->idle);
+	snprintf(why, sizeof(why), "bulkheadctl stop (%s)", cl->tag);
+	client_end(cl, CTL_EXIT_OK, "stopping");
+	sup_stop(cl->control->sup, why);
+}
+
+static const struct command {
+	const char	*name, *args;
+	size_t		 min, max;
+	enum privilege	 privilege;
+	void		(*run)(struct client *, const struct ask *);
+} commands[] = {
+#define CMD(name, args, min, max, privilege, help) { #name, args, min, max, privilege, cmd_##name },
+#include "proto/ctlcmds.def"
+#undef CMD
+};
+#define COMMANDS_N	(sizeof(commands) / sizeof(*commands))
+
+static void
+unknown_command(struct client *cl, struct span verb)
+{
+	const char	*names[COMMANDS_N], *near;
+
+	for (size_t i = 0; i < COMMANDS_N; i++)
+		names[i] = commands[i].name;
+	near = span_nearest(verb, names, COMMANDS_N);
+	client_endf(cl, CTL_EXIT_USAGE, "no command is called '%.*s'; %s%s%s",
+	    (int)(verb.n > 64 ? 64 : verb.n), verb.p, near == NULL ? "" : "did you mean '",
+	    near == NULL ? "see 'bulkheadctl help'" : near, near == NULL ? "" : "'?");
+}
+
+void
+verbs_run(struct client *cl, struct span verb, const struct ask *ask)
+{
+	const struct command	*cmd = NULL;
+
+	for (size_t i = 0; i < COMMANDS_N; i++)
+		if (span_is(verb, commands[i].name))
+			cmd = &commands[i];
+	if (cmd == NULL)
+		unknown_command(cl, verb);
+	else if (ask->words_n < cmd->min || ask->words_n > cmd->max)
+		client_endf(cl, CTL_EXIT_USAGE, "usage: bulkheadctl %s%s%s", cmd->name,
+		    cmd->args[0] == '\0' ? "" : " ", cmd->args);
+	else if (cmd->privilege == CHANGE && !cl->may_change)
+		client_endf(cl, CTL_EXIT_DENIED,
+		    "'%s' changes something: only root and the user of the"
+		    " supervisor may", cmd->name);
+	else if (cmd->privilege == CHANGE && cl->control->stopping && cmd->run != cmd_stop)
+		client_end(cl, CTL_EXIT_FAILED, "the supervisor is stopping");
+	else
+		cmd->run(cl, ask);
+}

@@ -1,0 +1,35 @@
+/*
+ * spawn - from nothing to a worker process that runs its program: fork, descriptors, limits, exec.
+ *
+ * What a worker inherits is proto/contract.h: link, scoreboard, stderr, and almost no environment.
+ * Private to pool/; child.c owns what is made here.
+ */
+#ifndef SUPERVISOR_SPAWN_H
+#define SUPERVISOR_SPAWN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "proto/contract.h"
+
+struct spawned {
+	pid_t			 pid;		/* to be reaped; leader of its own group */
+	int			 pidfd;
+	int			 link_fd;	/* our end; blocking */
+	int			 err_fd;	/* its stdout and stderr; does not block */
+	const struct board	*board;		/* for reading; spawn_board_free */
+};
+
+/*
+ *	rest	outlives us for a moment: no PDEATHSIG
+ *	refuse	a fault: exec fails as if there were no program
+ * 0, or -1 with a sentence when there is no process; nothing is left behind then.
+ */
+int	 spawn_worker(const char *program, bool rest, bool refuse, struct spawned *,
+	    const char **why_r);
+void	 spawn_board_free(const struct board **);
+/* Did it end before its program began?  dst: why. */
+bool	 spawn_failed(const struct board *, const char *program, char *dst, size_t dst_bytes);
+
+#endif
