@@ -132,6 +132,8 @@ gw_on_identity(void *arg, const struct gw_identity *id)
 {
 	struct run	*run = arg;
 
+	if (id->session_id[0] == '\0')
+		run->sup.lost_wall_ms = clock_wall_ms();
 	journal_identity(run->sup.journal, id);
 }
 

@@ -39,6 +39,7 @@ struct sup {
 	uint64_t	 started_wall_ms;
 	char		 why_stopping[128];
 	struct journal_report opened;		/* what the journal said at start */
+	uint64_t	 lost_wall_ms;		/* when a gateway session was lost last; 0 never */
 };
 
 /* Begin the stop order; a second call hurries it.  why goes to log and status. */

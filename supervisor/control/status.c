@@ -14,6 +14,7 @@
 #include "supervisor/control/status.h"
 
 #define DEAF_MS		60000	/* without a live gateway for so long: down */
+#define GAP_SHOWN_MS	(60 * 60 * 1000ull)	/* so long a lost session stays in status */
 #define ROWS_MAX	1000
 #define ROWS_BYTES	(512u << 10)	/* well below what the control socket carries */
 #define WHYS_MAX	16
@@ -101,10 +102,13 @@ static void
 judge_gateway(struct health *h)
 {
 	struct gw_status	 g;
-	uint64_t		 silent_ms;
+	uint64_t		 silent_ms, now_ms = clock_wall_ms(), lost_ms = h->sup->lost_wall_ms;
 	char			 text[24];
 
 	gw_status(h->sup->gw, &g);
+	if (lost_ms != 0 && now_ms - lost_ms < GAP_SHOWN_MS)
+		because(h, "a Discord session was lost %s ago: what was said until the next one was live did not come",
+		    clock_human_ms(now_ms - lost_ms, text, sizeof(text)));
 	if (gateway_live(&g))
 		return;
 	/* The last sign of a live session: state_ms begins anew with each attempt. */
