@@ -159,9 +159,11 @@ class World:
         """Newest first, as Discord lists them."""
         rows = list(self.messages[channel_id].values())
         if around is not None:
+            # By count, not by distance: ids of one millisecond stand close together.
+            older = [m for m in rows if int(m["id"]) < int(around)]
+            rest = [m for m in rows if int(m["id"]) >= int(around)]
             half = limit // 2
-            rows.sort(key=lambda m: abs(int(m["id"]) - int(around)))
-            rows = sorted(rows[: half * 2 + 1], key=lambda m: int(m["id"]))[-limit:]
+            rows = (older[-half:] if half else []) + rest[:limit - min(half, len(older))]
         elif after is not None:
             rows = [m for m in rows if int(m["id"]) > int(after)][:limit]
         else:
