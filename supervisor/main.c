@@ -284,7 +284,7 @@ pool_on_down(void *arg, struct child *child, const struct obituary *ob)
 	struct qworker	*qw;
 
 	if (child_is_rest(child)) {
-		calls_service_down(run->sup.calls, child);
+		calls_service_down(run->sup.calls, child, ob->cause == DEATH_ASKED);
 		return;
 	}
 	calls_worker_down(run->sup.calls, child);

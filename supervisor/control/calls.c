@@ -708,7 +708,7 @@ calls_service_draining(struct calls *cs, struct child *child)
 }
 
 void
-calls_service_down(struct calls *cs, struct child *child)
+calls_service_down(struct calls *cs, struct child *child, bool asked)
 {
 	struct service	*s = service_of(cs, child);
 	struct call	*c, *next;
@@ -726,7 +726,8 @@ calls_service_down(struct calls *cs, struct child *child)
 		if (c->state != CALL_SENT || c->service != child)
 			continue;
 		c->service = NULL;
-		c->deaths++;
+		if (!asked)
+			c->deaths++;
 		if (!wanted(c)) {
 			/* Its redelivery asks anew and is settled by what the journal says. */
 			call_drop(cs, c);

@@ -46,7 +46,8 @@ int		 calls_result(struct calls *, struct child *, const struct msg_RESULT *,
 /* A rest worker is READY / takes no more / is dead. */
 void		 calls_service_up(struct calls *, struct child *);
 void		 calls_service_draining(struct calls *, struct child *);
-void		 calls_service_down(struct calls *, struct child *);
+/* asked: an operator restarts it; that death charges no call. */
+void		 calls_service_down(struct calls *, struct child *, bool asked);
 /*
  * A handler worker is dead: its calls are dropped at their RESULT (the effect is still journaled).
  */

@@ -273,7 +273,7 @@ static void
 die(struct child *r)
 {
 	r->dead = true;
-	calls_service_down(calls, r);
+	calls_service_down(calls, r, false);
 }
 
 #define MSGS	"/channels/7/messages"
@@ -410,6 +410,25 @@ poison_after_three(void **state)
 	run_until(a_answered);
 	assert_int_equal(a.error, ERR_EPOISON);
 	assert_int_equal(calls_open(calls), 0);
+}
+
+/* A slow call that met three restarts by an operator was called poison. */
+static void
+restarts_charge_nobody(void **state)
+{
+	struct child	*next[] = { &r0, &r1 };
+
+	(void)state;
+	calls_service_up(calls, &r0);
+	ask(&a, 1, 1, 0, "GET", "/x");
+	for (int i = 0; i < 6; i++) {
+		calls_service_up(calls, next[(i + 1) % 2]);
+		calls_service_down(calls, next[i % 2], true);
+	}
+	assert_int_equal(calls_open(calls), 1);
+	assert_int_equal(a.results_n, 0);
+	assert_int_equal(result(&r0, r0.wires[r0.calls_n - 1], 0, 200, 0, "{}"), 0);
+	assert_int_equal(a.error, 0);
 }
 
 /*
@@ -811,6 +830,7 @@ main(void)
 		T(nonce_is_good_for_a_minute),
 		T(code_settles_doubt),
 		T(poison_after_three),
+		T(restarts_charge_nobody),
 		T(large_calls_are_not_kept),
 		T(no_room_in_the_journal_is_waited_out),
 		T(what_was_never_done_is_not_in_doubt),
