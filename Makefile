@@ -62,6 +62,8 @@ WORKER_SRCS := \
 	worker/runtime/session.c worker/runtime/curlloop.c \
 	worker/rest/limit.c worker/rest/lanes.c worker/rest/route.c worker/rest/rest.c \
 	worker/rest/split.c \
+	worker/chat/sse.c worker/chat/provider.c worker/chat/failure.c worker/chat/body.c \
+	worker/chat/codec.c worker/chat/model.c \
 	worker/echo/echo.c
 
 CTL_SRCS := supervisor/ctl/main.c supervisor/ctl/output.c
@@ -75,9 +77,10 @@ UNIT_TESTS := \
 	test_envelope test_inflate test_session test_identify test_payload \
 	test_journal test_route test_queue \
 	test_throttle test_slot test_calls \
-	test_mailbox test_task test_limit test_lanes test_http test_split
+	test_mailbox test_task test_limit test_lanes test_http test_split \
+	test_sse test_codec test_model
 # One libFuzzer target per parser; `make check` replays tests/fuzz/corpus/NAME.
-FUZZERS := fuzz_msg fuzz_json fuzz_envelope fuzz_inflate fuzz_journal fuzz_url fuzz_split
+FUZZERS := fuzz_msg fuzz_json fuzz_envelope fuzz_inflate fuzz_journal fuzz_url fuzz_split fuzz_sse fuzz_codec
 
 COMMON_A := $(BUILD)/libcommon.a
 SUP_A	:= $(BUILD)/libsupervisor.a

@@ -1,0 +1,919 @@
+/*
+ * model - see model.h.
+ */
+#include <sys/queue.h>
+
+#include <assert.h>
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/url.h"
+#include "worker/chat/model.h"
+
+/* Of a local server that says 503; the time for the first byte bounds them too. */
+#define LOADING_RETRIES_MAX	60
+#define BYTES_PER_TOKEN		4
+#define SHRUNK_TOKENS_MIN	2000	/* shorter ones say nothing about a window */
+
+enum stage { CONNECTING, FIRST_BYTE, IDLE, TAIL, LINGER, RETRYING };
+enum shape { UNKNOWN, STREAM, WHOLE, REFUSAL };
+
+/* A session, and how many asks it has admitted.  Freed when it has none and is not current. */
+struct generation {
+	TAILQ_ENTRY(generation)	 entry;
+	struct http		*http;
+	struct http_ref		 ref;
+	size_t			 asks_n;
+};
+
+struct model_ask {
+	TAILQ_ENTRY(model_ask)	 entry;
+	struct model		*model;
+	struct generation	*gen;
+	const struct chat_request *given;
+	struct model_ops	 ops;
+	void			*arg;
+	uint64_t		 number;
+	unsigned		 busy;		/* callbacks on the stack */
+	bool			 over;		/* free it when the stack is clear */
+
+	unsigned		 attempts, retries;
+	bool			 fresh, text_seen;
+	struct body_cut		 cut;
+	struct mono		 began;
+	struct timer		*total, *wait;
+	enum stage		 stage;
+
+	/* this attempt */
+	struct http_call	*call;
+	struct buf		 body, head, in, raw;
+	struct loop_job		 job;
+	struct sse		 sse;
+	struct codec		*codec;
+	enum shape		 shape;
+	unsigned		 status;
+	bool			 flooded;	/* more came in one turn than is taken */
+	struct failure		 failure;	/* found by us; class NONE: none */
+	char			 id[65];
+};
+
+TAILQ_HEAD(generations, generation);
+
+struct model {
+	struct loop			*loop;
+	struct resolve			*resolve;
+	struct model_config		 cf;
+	char				*base_url, *path, *name, *api_key, *headers;
+	char				*user_agent, *ca_file;
+	const struct provider		*provider;
+	struct body_learned		 learned;
+	struct generation		*current;
+	struct generations		 generations;
+	struct loop_job			 sweep;		/* replaces and frees sessions */
+	bool				 renew, draining;
+	unsigned			 failures_n;
+	uint64_t			 asked_n;
+	TAILQ_HEAD(, model_ask)		 asks;
+};
+
+static void	 attempt(struct model_ask *);
+
+/* ---- generations ---- */
+
+static const char *
+generation_new(struct model *m)
+{
+	struct http_config	 cf = {
+		.base_url = m->base_url, .user_agent = m->user_agent, .ca_file = m->ca_file,
+		.connect_ms = m->cf.connect_ms, .connections = MODEL_CONNECTIONS,
+		.on_state = m->cf.on_state, .arg = m->cf.arg,
+	};
+	struct generation	*g = mem_alloc(sizeof(*g));
+	const char		*why;
+
+	g->http = http_new(m->loop, m->resolve, &cf, &why);
+	if (g->http == NULL) {
+		free(g);
+		return why;
+	}
+	g->ref = http_open(g->http);
+	TAILQ_INSERT_TAIL(&m->generations, g, entry);
+	m->current = g;
+	return NULL;
+}
+
+static void
+generation_free(struct model *m, struct generation *g)
+{
+	TAILQ_REMOVE(&m->generations, g, entry);
+	http_free(&g->http);
+	free(g);
+}
+
+static void
+sweep(void *arg)
+{
+	struct model		*m = arg;
+	struct generation	*g, *next, *old = m->current;
+	const char		*why;
+
+	if (m->renew && !m->draining) {
+		if ((why = generation_new(m)) != NULL)
+			log_warnx("model %s keeps its session: %s", m->name, why);
+		else
+			http_drain(old->http, "too many transport failures in a row");
+	}
+	m->renew = false;
+	for (g = TAILQ_FIRST(&m->generations); g != NULL; g = next) {
+		next = TAILQ_NEXT(g, entry);
+		if (g != m->current && g->asks_n == 0)
+			generation_free(m, g);
+	}
+}
+
+static enum error
+admit(struct model_ask *k)
+{
+	struct generation	*g = k->model->current;
+	enum error		 e = http_admit(g->http, g->ref);
+
+	if (e == ERR_OK) {
+		k->gen = g;
+		g->asks_n++;
+	}
+	return e;
+}
+
+static void
+dismiss(struct model_ask *k)
+{
+	struct generation	*g = k->gen;
+
+	if (g == NULL)
+		return;
+	k->gen = NULL;
+	g->asks_n--;
+	http_dismiss(g->http, g->ref);
+	if (g != k->model->current)
+		loop_job_queue(k->model->loop, &k->model->sweep);
+}
+
+/* Proof that the server is there, or that it is not. */
+static void
+count_transport(struct model *m, bool ok, const char *why)
+{
+	if (ok) {
+		m->failures_n = 0;
+		return;
+	}
+	if (++m->failures_n < m->cf.failures_max)
+		return;
+	if (m->cf.on_failing != NULL)
+		m->cf.on_failing(m->cf.arg, m->failures_n, why);
+	m->failures_n = 0;
+	m->renew = true;
+	loop_job_queue(m->loop, &m->sweep);
+}
+
+/* ---- life of an ask ---- */
+
+static void
+attempt_fini(struct model_ask *k)
+{
+	http_cancel(&k->call);
+	loop_job_cancel(k->model->loop, &k->job);
+	timer_stop(k->wait);
+	sse_fini(&k->sse);
+	memset(&k->sse, 0, sizeof(k->sse));
+	codec_free(&k->codec);
+	buf_fini(&k->body);
+	buf_fini(&k->head);
+	buf_fini(&k->in);
+	buf_fini(&k->raw);
+}
+
+static void
+ask_free(struct model_ask *k)
+{
+	attempt_fini(k);
+	dismiss(k);
+	timer_free(&k->wait);
+	timer_free(&k->total);
+	TAILQ_REMOVE(&k->model->asks, k, entry);
+	free(k);
+}
+
+static void
+leave(struct model_ask *k)
+{
+	if (--k->busy == 0 && k->over)
+		ask_free(k);
+}
+
+void
+model_stop(struct model_ask **kp)
+{
+	struct model_ask	*k = *kp;
+
+	if (k == NULL)
+		return;
+	*kp = NULL;
+	k->over = true;
+	if (k->busy == 0)		/* else at the end of the callback that we are in */
+		ask_free(k);
+}
+
+/* ---- the codec's side ---- */
+
+static void
+on_text(void *arg, struct span s)
+{
+	struct model_ask	*k = arg;
+
+	k->text_seen = true;
+	if (!k->over && k->ops.text != NULL)
+		k->ops.text(k->arg, s);
+}
+
+static void
+on_reasoning(void *arg, struct span s)
+{
+	struct model_ask	*k = arg;
+
+	if (!k->over && k->ops.reasoning != NULL)
+		k->ops.reasoning(k->arg, s);
+}
+
+static const struct codec_ops	 codec_ops = { .text = on_text, .reasoning = on_reasoning };
+
+static void
+on_sse(const struct sse_event *e, void *arg)
+{
+	struct model_ask	*k = arg;
+
+	codec_event(k->codec, e);
+}
+
+/* ---- headers ---- */
+
+static struct span
+header(const struct model_ask *k, const char *name)
+{
+	struct span	 v = SPAN_NONE;
+
+	(void)curl_header(buf_span(&k->head), name, &v);
+	return v;
+}
+
+static void
+keep_id(struct model_ask *k)
+{
+	static const char *const	 names[] = {
+		"x-request-id", "x-generation-id", "apim-request-id",
+	};
+	struct span			 v = SPAN_NONE;
+	size_t				 n = 0;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && v.n == 0; i++)
+		v = header(k, names[i]);
+	if (v.n == 0)
+		v = span_of(codec_id(k->codec));
+	for (size_t i = 0; i < v.n && n + 1 < sizeof(k->id); i++)
+		if (isalnum((unsigned char)v.p[i]) || strchr("_-.:", v.p[i]) != NULL)
+			k->id[n++] = v.p[i];
+	k->id[n] = '\0';
+}
+
+static bool
+has_word(struct span value, const char *word)
+{
+	char	 text[128];
+
+	span_copy(value, text, sizeof(text));
+	return strcasestr(text, word) != NULL;
+}
+
+/* ---- bytes ---- */
+
+static enum shape
+shape_of(struct model_ask *k)
+{
+	struct span	 raw = buf_span(&k->raw), type = header(k, "content-type");
+	size_t		 i = 0;
+
+	if (k->status < 200 || k->status >= 300)
+		return REFUSAL;
+	while (i < raw.n && isspace((unsigned char)raw.p[i]))
+		i++;
+	if (i == raw.n)
+		return raw.n < SSE_LINE_MAX ? UNKNOWN : STREAM;
+	if (raw.p[i] == '{' || raw.p[i] == '[' || raw.p[i] == '<')
+		return WHOLE;		/* no line of a stream begins so, whatever the type says */
+	if (has_word(type, "event-stream"))
+		return STREAM;
+	/* "data:", "event:" and comments under a wrong type are a stream all the same. */
+	return has_word(type, "json") && strchr("de:", raw.p[i]) == NULL ? WHOLE : STREAM;
+}
+
+static void
+keep_raw(struct model_ask *k, struct span in)
+{
+	size_t	 max = k->shape == REFUSAL ? MODEL_ERROR_MAX : SSE_TOTAL_MAX;
+
+	if (in.n > max - k->raw.n) {
+		if (k->shape != REFUSAL)
+			failure_set(&k->failure, FAILURE_PROTOCOL, sse_error_text(SSE_ETOTAL));
+		in.n = max - k->raw.n;
+	}
+	buf_add_span(&k->raw, in);
+}
+
+static void
+feed_stream(struct model_ask *k, struct span in)
+{
+	enum sse_error	 e = sse_feed(&k->sse, in);
+
+	if (e != SSE_OK)
+		failure_set(&k->failure, FAILURE_PROTOCOL, sse_error_text(e));
+}
+
+static void
+feed(struct model_ask *k, struct span in)
+{
+	struct buf	 raw;
+
+	if (k->shape == UNKNOWN) {
+		keep_raw(k, in);
+		k->shape = shape_of(k);
+		if (k->shape != STREAM)
+			return;
+		raw = k->raw;
+		memset(&k->raw, 0, sizeof(k->raw));
+		feed_stream(k, buf_span(&raw));
+		buf_fini(&raw);
+	} else if (k->shape == STREAM)
+		feed_stream(k, in);
+	else
+		keep_raw(k, in);
+}
+
+/* Inside curl: only taken, looked at in the loop's tail. */
+static bool
+on_data(void *arg, unsigned status, struct span head, struct span data)
+{
+	struct model_ask	*k = arg;
+
+	if (k->head.n == 0) {
+		k->status = status;
+		buf_add_span(&k->head, head);
+	}
+	if (data.n > SSE_TOTAL_MAX - k->in.n) {
+		k->flooded = true;
+		return false;
+	}
+	buf_add_span(&k->in, data);
+	loop_job_queue(k->model->loop, &k->job);
+	return true;
+}
+
+static void
+set_stage(struct model_ask *k, enum stage stage, uint64_t ms)
+{
+	k->stage = stage;
+	timer_arm_ms(k->wait, ms);
+}
+
+static void
+on_sent(void *arg)
+{
+	struct model_ask	*k = arg;
+
+	set_stage(k, FIRST_BYTE, k->model->cf.first_byte_ms);
+}
+
+/* Before its first event a local server may send comments for as long as it loads. */
+static uint64_t
+idle_ms(const struct model_ask *k)
+{
+	const struct model_config	*cf = &k->model->cf;
+
+	if (k->model->provider->port != 0 && k->sse.events_n == 0 &&
+	    cf->first_byte_ms > cf->idle_ms)
+		return cf->first_byte_ms;
+	return cf->idle_ms;
+}
+
+static void
+rearm(struct model_ask *k, bool progress)
+{
+	uint64_t	 tail_ms = k->model->cf.idle_ms;
+
+	if (codec_saw_done(k->codec)) {
+		if (k->stage != LINGER)
+			set_stage(k, LINGER, MODEL_LINGER_MS);
+	} else if (codec_saw_finish(k->codec)) {
+		if (k->stage != TAIL)
+			set_stage(k, TAIL, tail_ms < MODEL_TAIL_MS ? tail_ms : MODEL_TAIL_MS);
+	} else if (progress || k->stage != IDLE)
+		set_stage(k, IDLE, idle_ms(k));
+}
+
+/* What has come is understood.  True: it is something that ends the attempt. */
+static bool
+digest(struct model_ask *k)
+{
+	struct buf	 in = k->in;
+	size_t		 events = k->sse.events_n;
+	struct span	 encoding;
+
+	if (in.n == 0)
+		return false;
+	memset(&k->in, 0, sizeof(k->in));
+	encoding = header(k, "content-encoding");
+	if (encoding.n > 0 && !has_word(encoding, "identity"))
+		failure_set(&k->failure, FAILURE_PROTOCOL,
+		    "a compressed answer, which was not asked for");
+	else
+		feed(k, buf_span(&in));
+	buf_fini(&in);
+	if (k->over)
+		return false;
+	rearm(k, k->sse.events_n > events || k->shape != STREAM);
+	return k->failure.class != FAILURE_NONE || codec_failure(k->codec) != NULL;
+}
+
+/* ---- the end of an attempt ---- */
+
+static bool
+is_empty(const struct model_ask *k)
+{
+	return !codec_saw_text(k->codec) && codec_calls_n(k->codec) == 0;
+}
+
+static void
+fail_if_none(struct model_ask *k, enum failure_class class, const char *message)
+{
+	if (k->failure.class == FAILURE_NONE)
+		failure_set(&k->failure, class, message);
+}
+
+/* An answer that came to its end: what a person should know about it. */
+static void
+judge_answer(struct model_ask *k, const struct codec_judgement *j)
+{
+	const struct failure	*f = codec_failure(k->codec);
+
+	if (j->verdict == CODEC_FAILED && k->failure.class == FAILURE_NONE)
+		k->failure = *f;
+	else if (j->verdict == CODEC_TRUNCATED)
+		fail_if_none(k, FAILURE_TRUNCATED, j->note);
+	else if (j->verdict == CODEC_TIMEOUT)
+		fail_if_none(k, FAILURE_TIMEOUT, j->note);
+	else if (codec_finish(k->codec) == CODEC_FILTER || codec_refused(k->codec))
+		fail_if_none(k, FAILURE_FILTERED, "content filter");
+	else if (codec_finish(k->codec) == CODEC_LENGTH)
+		fail_if_none(k, FAILURE_LENGTH, "length limit");
+	else if (is_empty(k))
+		fail_if_none(k, FAILURE_EMPTY, "no text and no tool call");
+}
+
+/* The last bytes, then the verdict. */
+static const struct codec_judgement *
+judge(struct model_ask *k, enum codec_ending ending)
+{
+	const struct codec_judgement	*j;
+	bool				 failed = k->failure.class != FAILURE_NONE;
+
+	if (k->shape == STREAM && !failed && sse_end(&k->sse) != SSE_OK)
+		failure_set(&k->failure, FAILURE_PROTOCOL, sse_error_text(k->sse.error));
+	if (k->shape == WHOLE && ending == CODEC_AT_EOF && !failed)
+		codec_answer(k->codec, buf_span(&k->raw));
+	if (k->shape == REFUSAL)
+		failure_read(&k->failure, k->status, buf_span(&k->raw), k->model->api_key);
+	codec_end(k->codec);
+	failed = k->failure.class != FAILURE_NONE || codec_failure(k->codec) != NULL;
+	j = codec_judge(codec_saw_finish(k->codec), failed, codec_saw_done(k->codec), ending);
+	judge_answer(k, j);
+	return j;
+}
+
+static void
+wish(const struct model_ask *k, struct failure_wish *w)
+{
+	memset(w, 0, sizeof(*w));
+	if (k->shape != REFUSAL)
+		return;
+	w->retry_after_ms = header(k, "retry-after-ms");
+	w->retry_after = header(k, "retry-after");
+	w->should_retry = header(k, "x-should-retry");
+}
+
+static unsigned
+retries_max(const struct model_ask *k)
+{
+	bool	 loading = k->failure.class == FAILURE_OVERLOADED && k->model->provider->local &&
+		    mono_ms_between(k->began, clock_mono()) < k->model->cf.first_byte_ms;
+
+	return loading ? LOADING_RETRIES_MAX : FAILURE_RETRIES_MAX;
+}
+
+static bool
+cut_more(struct model_ask *k)
+{
+	struct body_cut	*c = &k->cut;
+
+	switch (failure_remedy(k->failure.class)) {
+	case FAILURE_TRIM:
+		if (c->oldest_n == 0)
+			return (c->oldest_n = body_oldest_third(k->given)) > 0;
+		return false;
+	case FAILURE_RENAME:
+		return body_learn(&k->model->learned, k->model->provider, &k->failure);
+	case FAILURE_PLAIN:
+		return !c->images && (c->images = body_has_images(k->given));
+	case FAILURE_BARE:
+		return !c->bare && (c->bare = true);
+	case FAILURE_NO:
+	case FAILURE_AGAIN:
+		break;
+	}
+	return false;
+}
+
+/* Whether another attempt follows, and when. */
+static bool
+goes_on(struct model_ask *k, uint64_t *wait_ms_r)
+{
+	struct failure_wish	 w;
+	uint64_t		 spent = mono_ms_between(k->began, clock_mono());
+
+	*wait_ms_r = 0;
+	if (k->failure.class == FAILURE_NONE || k->text_seen || k->over)
+		return false;
+	if (cut_more(k))
+		return true;
+	wish(k, &w);
+	if (!failure_retry(&k->failure, &w, k->retries, retries_max(k), clock_wall_ms(),
+	    (uint32_t)clock_random(UINT32_MAX), wait_ms_r))
+		return false;
+	k->retries++;
+	return spent + *wait_ms_r < k->model->cf.total_ms;
+}
+
+static bool
+seems_shrunk(const struct model_ask *k)
+{
+	const struct codec_usage	*u = codec_usage(k->codec);
+	uint64_t			 bytes = 0, tokens;
+
+	for (size_t i = 0; i < k->given->messages_n; i++)
+		bytes += k->given->messages[i].text.n;
+	tokens = bytes / BYTES_PER_TOKEN;
+	/* Ollama drops what its window does not hold, and says nothing. */
+	return k->model->provider->local && u->known && u->prompt > 0 && k->cut.oldest_n == 0 &&
+	    tokens >= SHRUNK_TOKENS_MIN && u->prompt * 10 < tokens * 6;
+}
+
+static void
+finish(struct model_ask *k, const struct codec_judgement *j)
+{
+	struct failure_wish	 w;
+	struct model_result	 r = {
+		.verdict = j->verdict, .complete = j->complete && k->failure.class != FAILURE_EMPTY,
+		.trimmed = k->cut.oldest_n > 0, .images_dropped = k->cut.images,
+		.shrunk = seems_shrunk(k), .finish = codec_finish(k->codec),
+		.failure = k->failure, .usage = *codec_usage(k->codec),
+		.codec = k->codec, .id = k->id, .attempts = k->attempts,
+	};
+
+	wish(k, &w);
+	r.wait_ms = failure_wish_ms(&w, clock_wall_ms());
+	log_info("ask#%llu %s: model=%s failure=%s status=%u id=%s attempts=%u prompt=%llu "
+	    "completion=%llu%s%s%s%s", (unsigned long long)k->number,
+	    codec_verdict_name(r.verdict), k->model->name,
+	    failure_name(r.failure.class), k->status, k->id, k->attempts,
+	    (unsigned long long)r.usage.prompt, (unsigned long long)r.usage.completion,
+	    j->note == NULL ? "" : " note=", j->note == NULL ? "" : j->note,
+	    k->failure.message[0] == '\0' ? "" : " said=", k->failure.message);
+	if (codec_odd_finish(k->codec) != NULL)
+		log_warnx("ask#%llu has an unknown finish_reason, taken for stop: %s",
+		    (unsigned long long)k->number, codec_odd_finish(k->codec));
+	timer_stop(k->total);
+	dismiss(k);
+	if (!k->over)
+		k->ops.done(k->arg, &r);
+	k->over = true;
+}
+
+static void
+end_attempt(struct model_ask *k, enum codec_ending ending, bool last)
+{
+	const struct codec_judgement	*j;
+	uint64_t			 wait_ms;
+
+	http_cancel(&k->call);
+	loop_job_cancel(k->model->loop, &k->job);
+	timer_stop(k->wait);
+	j = judge(k, ending);
+	keep_id(k);
+	if (last || !goes_on(k, &wait_ms)) {
+		finish(k, j);
+		return;
+	}
+	log_info("ask#%llu again in %llu ms: failure=%s status=%u id=%s said=%s",
+	    (unsigned long long)k->number, (unsigned long long)wait_ms,
+	    failure_name(k->failure.class), k->status, k->id, k->failure.message);
+	if (k->ops.again != NULL)
+		k->ops.again(k->arg, &k->failure, wait_ms);
+	if (!k->over)
+		set_stage(k, RETRYING, wait_ms);
+}
+
+/* ---- what happens ---- */
+
+static void
+on_job(void *arg)
+{
+	struct model_ask	*k = arg;
+
+	k->busy++;
+	if (digest(k) && !k->over)
+		end_attempt(k, CODEC_AT_CUT, false);
+	leave(k);
+}
+
+static void
+on_answer(const struct curl_answer *a, void *arg)
+{
+	struct model_ask	*k = arg;
+
+	k->busy++;
+	k->call = NULL;
+	if (a->status != 0 && k->head.n == 0) {		/* without a body */
+		k->status = a->status;
+		buf_add_span(&k->head, a->head);
+		if (k->status < 200 || k->status >= 300)
+			k->shape = REFUSAL;
+	}
+	if (k->flooded)
+		failure_set(&k->failure, FAILURE_PROTOCOL, sse_error_text(SSE_ETOTAL));
+	(void)digest(k);
+	if (!k->over) {
+		k->fresh = !a->answered;
+		count_transport(k->model, a->answered || k->flooded, a->why);
+		if (!a->answered && k->status == 0)
+			fail_if_none(k, FAILURE_TRANSPORT, a->why);
+		end_attempt(k, a->answered ? CODEC_AT_EOF : CODEC_AT_CUT, false);
+	}
+	leave(k);
+}
+
+static void
+on_wait(void *arg)
+{
+	struct model_ask	*k = arg;
+
+	k->busy++;
+	if (k->in.n > 0)
+		timer_arm_ms(k->wait, 1);	/* it came in this turn; the tail looks at it */
+	else if (k->stage == RETRYING)
+		attempt(k);
+	else if (k->stage == LINGER)
+		end_attempt(k, CODEC_AT_EOF, false);
+	else {
+		k->fresh = true;
+		end_attempt(k, CODEC_AT_TIMEOUT, false);
+	}
+	leave(k);
+}
+
+static void
+on_total(void *arg)
+{
+	struct model_ask	*k = arg;
+
+	k->busy++;
+	(void)digest(k);
+	/* While it waits to ask again, the last failure says more than the time. */
+	if (!k->over && k->stage == RETRYING) {
+		fail_if_none(k, FAILURE_TIMEOUT, "no time was left to ask");
+		finish(k, codec_judge(false, true, false, CODEC_AT_TIMEOUT));
+	} else if (!k->over)
+		end_attempt(k, CODEC_AT_TIMEOUT, true);
+	leave(k);
+}
+
+/* ---- asking ---- */
+
+static void
+send_request(struct model_ask *k)
+{
+	struct model		*m = k->model;
+	bool			 keyed = m->api_key != NULL;
+	bool			 apikey = keyed && m->provider->auth == PROVIDER_APIKEY;
+	char			*bearer = NULL, *headers;
+	struct http_request	 rq = {
+		.method = "POST", .path = m->path, .fresh = k->fresh, .on_data = on_data,
+		.on_sent = on_sent,
+	};
+	struct chat_request	 named = *k->given;
+	enum error		 e;
+
+	named.model = m->name;
+	body_build(&named, m->provider, &m->learned, &k->cut, &k->body);
+	rq.body = buf_span(&k->body);
+	headers = mem_printf("Accept: text/event-stream\n%s%s%s%s",
+	    m->headers == NULL ? "" : m->headers, apikey ? "api-key: " : "",
+	    apikey ? m->api_key : "", apikey ? "\n" : "");
+	if (keyed && !apikey)
+		bearer = mem_printf("Bearer %s", m->api_key);
+	rq.headers = headers;
+	rq.authorization = bearer;
+	e = http_start(k->gen->http, k->gen->ref, &rq, on_answer, k, &k->call);
+	mem_wipe_free(&bearer);
+	mem_wipe_free(&headers);
+	if (e != ERR_OK) {
+		failure_set(&k->failure, FAILURE_SESSION, error_text(e));
+		end_attempt(k, CODEC_AT_CUT, true);
+	}
+}
+
+/* k is admitted, perhaps to a session that has been replaced meanwhile. */
+static void
+attempt(struct model_ask *k)
+{
+	struct model	*m = k->model;
+
+	attempt_fini(k);
+	memset(&k->failure, 0, sizeof(k->failure));
+	k->shape = UNKNOWN;
+	k->status = 0;
+	k->flooded = false;
+	k->stage = CONNECTING;
+	k->attempts++;
+	k->codec = codec_new(&codec_ops, k, m->api_key);
+	sse_init(&k->sse, on_sse, k);
+	if (k->gen != m->current && !m->draining) {
+		dismiss(k);
+		if (admit(k) != ERR_OK) {
+			failure_set(&k->failure, FAILURE_SESSION, "the session takes nothing");
+			end_attempt(k, CODEC_AT_CUT, true);
+			return;
+		}
+	}
+	send_request(k);
+}
+
+/* The first one leaves in the next turn, so that no callback comes from inside. */
+enum error
+model_start(struct model *m, const struct chat_request *rq, const struct model_ops *ops, void *arg,
+    struct model_ask **ask_r)
+{
+	struct model_ask	*k = mem_alloc(sizeof(*k));
+	enum error		 e;
+
+	k->model = m;
+	if ((e = admit(k)) != ERR_OK) {
+		free(k);
+		return e;
+	}
+	k->given = rq;
+	k->ops = *ops;
+	k->arg = arg;
+	k->number = ++m->asked_n;
+	k->began = clock_mono();
+	k->job.fn = on_job;
+	k->job.arg = k;
+	k->total = timer_new(m->loop, on_total, k);
+	k->wait = timer_new(m->loop, on_wait, k);
+	k->codec = codec_new(&codec_ops, k, m->api_key);
+	TAILQ_INSERT_TAIL(&m->asks, k, entry);
+	timer_arm_ms(k->total, m->cf.total_ms);
+	set_stage(k, RETRYING, 0);
+	*ask_r = k;
+	return ERR_OK;
+}
+
+/* ---- life of a model ---- */
+
+static void
+copy_url(struct model *m, const struct model_config *cf)
+{
+	size_t	 n = strlen(cf->base_url);
+
+	while (n > 0 && cf->base_url[n - 1] == '/')
+		n--;
+	m->base_url = mem_spandup(span_make(cf->base_url, n));
+	m->path = cf->query == NULL || cf->query[0] == '\0' ? mem_strdup("/chat/completions") :
+	    mem_printf("/chat/completions?%s", cf->query);
+}
+
+static void
+set_defaults(struct model *m)
+{
+	struct model_config	*cf = &m->cf;
+
+	if (cf->connect_ms == 0)
+		cf->connect_ms = MODEL_CONNECT_MS;
+	if (cf->first_byte_ms == 0)
+		cf->first_byte_ms = m->provider->local ? MODEL_FIRST_BYTE_LOCAL_MS :
+		    MODEL_FIRST_BYTE_MS;
+	if (cf->idle_ms == 0)
+		cf->idle_ms = MODEL_IDLE_MS;
+	if (cf->total_ms == 0)
+		cf->total_ms = MODEL_TOTAL_MS;
+	if (cf->failures_max == 0)
+		cf->failures_max = MODEL_FAILURES_MAX;
+}
+
+static const char *
+configure(struct model *m, const struct model_config *cf)
+{
+	struct url	 u;
+
+	if (cf->base_url == NULL || url_parse(cf->base_url, URL_HTTP, &u) != NULL)
+		return "base_url is no usable URL of http or https";
+	if (strpbrk(cf->base_url, "?#") != NULL)
+		return "base_url has a query; it belongs into the option query";
+	if (cf->name == NULL || cf->name[0] == '\0')
+		return "the model has no name";
+	m->provider = cf->provider == NULL ? provider_of(cf->base_url) :
+	    provider_named(cf->provider);
+	if (m->provider == NULL)
+		return "there is no such provider";
+	m->cf = *cf;
+	copy_url(m, cf);
+	m->name = mem_strdup(cf->name);
+	m->api_key = cf->api_key == NULL || cf->api_key[0] == '\0' ? NULL : mem_strdup(cf->api_key);
+	m->headers = mem_strdup(cf->headers);
+	m->user_agent = mem_strdup(cf->user_agent);
+	m->ca_file = mem_strdup(cf->ca_file);
+	set_defaults(m);
+	return generation_new(m);
+}
+
+struct model *
+model_new(struct loop *loop, struct resolve *resolve, const struct model_config *cf,
+    const char **why_r)
+{
+	struct model	*m = mem_alloc(sizeof(*m));
+
+	m->loop = loop;
+	m->resolve = resolve;
+	m->sweep.fn = sweep;
+	m->sweep.arg = m;
+	TAILQ_INIT(&m->generations);
+	TAILQ_INIT(&m->asks);
+	*why_r = configure(m, cf);
+	if (*why_r != NULL)
+		model_free(&m);
+	return m;
+}
+
+void
+model_free(struct model **mp)
+{
+	struct model		*m = *mp;
+	struct generation	*g;
+	struct model_ask	*k;
+
+	if (m == NULL)
+		return;
+	while ((k = TAILQ_FIRST(&m->asks)) != NULL)
+		ask_free(k);
+	loop_job_cancel(m->loop, &m->sweep);
+	while ((g = TAILQ_FIRST(&m->generations)) != NULL)
+		generation_free(m, g);
+	free(m->base_url);
+	free(m->path);
+	free(m->name);
+	mem_wipe_free(&m->api_key);
+	mem_wipe_free(&m->headers);
+	free(m->user_agent);
+	free(m->ca_file);
+	free(m);
+	*mp = NULL;
+}
+
+void
+model_drain(struct model *m, const char *why)
+{
+	m->draining = true;
+	http_drain(m->current->http, why);
+}
+
+const struct provider *
+model_provider(const struct model *m)
+{
+	return m->provider;
+}
+
+const char *
+model_name(const struct model *m)
+{
+	return m->name;
+}
