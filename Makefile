@@ -54,17 +54,18 @@ SUPERVISOR_SRCS := \
 	supervisor/pool/child.c \
 	supervisor/pool/leftover.c supervisor/pool/pool.c \
 	supervisor/control/control.c supervisor/control/verbs.c supervisor/control/status.c \
-	supervisor/control/calls.c \
+	supervisor/control/calls.c supervisor/control/streams.c supervisor/control/poolcalls.c \
 	supervisor/xdoc.c
 
 WORKER_SRCS := \
 	worker/runtime/link.c worker/runtime/mailbox.c worker/runtime/task.c \
 	worker/runtime/session.c worker/runtime/curlloop.c \
 	worker/rest/limit.c worker/rest/lanes.c worker/rest/route.c worker/rest/rest.c \
-	worker/rest/split.c \
+	worker/rest/split.c worker/rest/stream.c worker/rest/growing.c \
 	worker/chat/sse.c worker/chat/provider.c worker/chat/failure.c worker/chat/body.c \
 	worker/chat/codec.c worker/chat/model.c \
-	worker/echo/echo.c
+	worker/chat/trigger.c worker/chat/context.c worker/chat/prompt.c worker/chat/fetch.c worker/chat/chat.c \
+	worker/echo/echo.c worker/echo/recite.c
 
 CTL_SRCS := supervisor/ctl/main.c supervisor/ctl/output.c
 
@@ -76,9 +77,9 @@ UNIT_TESTS := \
 	test_msg test_json test_tables test_request test_url test_cfg \
 	test_envelope test_inflate test_session test_identify test_payload \
 	test_journal test_route test_queue \
-	test_throttle test_slot test_calls \
-	test_mailbox test_task test_limit test_lanes test_http test_split \
-	test_sse test_codec test_model
+	test_throttle test_slot test_calls test_streams \
+	test_mailbox test_task test_reply test_limit test_lanes test_stream test_http test_split \
+	test_sse test_codec test_model test_trigger test_context test_prompt
 # One libFuzzer target per parser; `make check` replays tests/fuzz/corpus/NAME.
 FUZZERS := fuzz_msg fuzz_json fuzz_envelope fuzz_inflate fuzz_journal fuzz_url fuzz_split fuzz_sse fuzz_codec
 
@@ -95,7 +96,7 @@ help:
 	@echo 'make check               unit, corpus, fake, client and system tests'
 	@echo 'make check-unit          unit tests and fuzz corpora'
 	@echo 'make check-system [T=x]  system tests, of them those whose name contains x'
-	@echo 'make check-clients       discord.py against the fake Discord'
+	@echo 'make check-clients       discord.py, discord.js and openai against the fakes'
 	@echo 'make asan                the programs with AddressSanitizer and UBSan, in $(BUILD)-asan/'
 	@echo 'make check-asan          unit and system tests with them'
 	@echo 'make fuzz P=json SECS=60 fuzz one parser (clang)'
@@ -180,7 +181,7 @@ check-fake:
 check-clients:
 	$(PYTEST) tests/clients
 check-system: all
-	BULKHEAD_BUILD=$(BUILD) $(PYTEST) tests/system $(if $(T),-k '$(T)')
+	scripts/run-system $(BUILD) '$(T)'
 
 asan:
 	$(MAKE) BUILD=$(BUILD)-asan SAN='-fsanitize=address,undefined -fno-sanitize-recover=undefined' OPT='-O1 -g' all

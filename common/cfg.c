@@ -98,25 +98,40 @@ store(const struct cfg_option *o, void *base, const char *text, uint64_t v)
 		return;
 	l->v = mem_grow(l->v, l->n + 1, sizeof(*l->v));
 	l->v[l->n++] = mem_strdup(text);
-	if (l->n == 1 && o->def != NULL && strcmp(text, o->def) == 0)
-		l->set = false;		/* written out, and yet the default */
+}
+
+/* What is written out, and yet the default, is not set. */
+static void
+settle_lists(void *base, enum cfg_scope scope)
+{
+	const struct cfg_option	*o;
+	struct cfg_list		*l;
+
+	for (o = NULL; (o = cfgrow_next(o, scope)) != NULL;) {
+		if (o->kind != CFG_TYPE_LIST || o->def == NULL)
+			continue;
+		l = value_at(o, base);
+		if (l->n == 1 && strcmp(l->v[0], o->def) == 0)
+			l->set = false;
+	}
 }
 
 static void
-set_defaults(void *base, bool pool)
+set_defaults(void *base, enum cfg_scope scope)
 {
 	const struct cfg_option	*o;
 	uint64_t		 v;
 	char			 why[CFGROW_WHY_BYTES];
 	int			 rv;
 
-	for (o = NULL; (o = cfgrow_next(o, pool)) != NULL;)
+	for (o = NULL; (o = cfgrow_next(o, scope)) != NULL;)
 		if (o->def != NULL) {
 			v = 0;
 			rv = cfgrow_check(o, "", o->def, &v, why);
 			assert(rv == 0);
 			store(o, base, o->def, v);
 		}
+	settle_lists(base, scope);
 }
 
 static struct cfg_pool *
@@ -132,8 +147,36 @@ pool_get(struct cfg *cfg, struct span name)
 	p = &cfg->pools[cfg->pools_n++];
 	memset(p, 0, sizeof(*p));
 	p->name = mem_spandup(name);
-	set_defaults(p, true);
+	set_defaults(p, CFG_SCOPE_POOL);
 	return p;
+}
+
+static struct cfg_model *
+model_get(struct cfg *cfg, struct span title)
+{
+	struct cfg_model	*m;
+	size_t			 i;
+
+	for (i = 0; i < cfg->models_n; i++)
+		if (span_is(title, cfg->models[i].title))
+			return &cfg->models[i];
+	cfg->models = mem_grow(cfg->models, cfg->models_n + 1, sizeof(*cfg->models));
+	m = &cfg->models[cfg->models_n++];
+	memset(m, 0, sizeof(*m));
+	m->title = mem_spandup(title);
+	set_defaults(m, CFG_SCOPE_MODEL);
+	return m;
+}
+
+const struct cfg_model *
+cfg_chat_model(const struct cfg *cfg)
+{
+	size_t	 i;
+
+	for (i = 0; i < cfg->models_n; i++)
+		if (cfg->chat.model == NULL || strcmp(cfg->chat.model, cfg->models[i].title) == 0)
+			return &cfg->models[i];
+	return NULL;
 }
 
 static uint64_t
@@ -170,13 +213,13 @@ intents_of(const struct cfg *cfg)
 }
 
 static uint64_t
-hash_section(uint64_t h, const void *base, bool pool)
+hash_section(uint64_t h, const void *base, enum cfg_scope scope)
 {
 	const struct cfg_option	*o;
 	const struct cfg_list	*l;
 	size_t			 i;
 
-	for (o = NULL; (o = cfgrow_next(o, pool)) != NULL;) {
+	for (o = NULL; (o = cfgrow_next(o, scope)) != NULL;) {
 		if (o->kind == CFG_TYPE_SECRET)
 			continue;
 		h = span_hash_add(h, span_of(o->name));
@@ -204,13 +247,18 @@ hash_section(uint64_t h, const void *base, bool pool)
 static uint64_t
 hash_of(const struct cfg *cfg)
 {
-	uint64_t	 h = hash_section(SPAN_HASH_SEED, cfg, false);
+	uint64_t	 h = hash_section(SPAN_HASH_SEED, cfg, CFG_SCOPE_GLOBAL);
 	size_t		 i;
 
 	for (i = 0; i < cfg->pools_n; i++) {
 		h = span_hash_add(h, span_of(cfg->pools[i].name));
-		h = hash_section(h, &cfg->pools[i], true);
+		h = hash_section(h, &cfg->pools[i], CFG_SCOPE_POOL);
 	}
+	for (i = 0; i < cfg->models_n; i++) {
+		h = span_hash_add(h, span_of(cfg->models[i].title));
+		h = hash_section(h, &cfg->models[i], CFG_SCOPE_MODEL);
+	}
+	h = hash_section(h, &cfg->chat, CFG_SCOPE_CHAT);
 	return span_hash_end(h);
 }
 
@@ -228,22 +276,26 @@ apply_row(struct cfg *cfg, struct span section, struct span title, struct span o
     struct span value)
 {
 	const struct cfg_option	*o;
-	struct cfg_pool		*pool = NULL;
+	enum cfg_scope		 scope = CFG_SCOPE_GLOBAL;
 	void			*base = cfg;
-	char			*text, where[96] = "";
+	char			*text, where[96];
 	uint64_t		 v = 0;
 	int			 rv = 0;
 
 	if (span_is(section, "env"))
 		return 0;
-	if (span_is(section, "pool")) {
-		if (cfgrow_bad_pool_name(title) != NULL)
-			return frame_refuse("a pool with a name that none may have");
-		base = pool = pool_get(cfg, title);
-		(void)snprintf(where, sizeof(where), " in pool \"%s\"", pool->name);
-	} else if (!span_is(section, "global"))
+	if (!span_is(section, "global") && !cfgrow_scope_of(section, &scope))
 		return frame_refuse("a row of an unknown section");
-	o = cfgrow_find(option, pool != NULL);
+	if (cfgrow_scope_titled(scope) && cfgrow_bad_title(scope, title) != NULL)
+		return frame_refuse("a section with a name that none may have");
+	if (scope == CFG_SCOPE_POOL)
+		base = pool_get(cfg, title);
+	else if (scope == CFG_SCOPE_MODEL)
+		base = model_get(cfg, title);
+	else if (scope == CFG_SCOPE_CHAT)
+		base = &cfg->chat;
+	(void)cfgrow_where(scope, title, where, sizeof(where));
+	o = cfgrow_find(option, scope);
 	if (o == NULL || (value.n > 0 && memchr(value.p, '\0', value.n) != NULL))
 		return frame_refuse("a row of an unknown option, or with a NUL");
 	text = mem_spandup(value);
@@ -266,6 +318,12 @@ check_whole(const struct cfg *cfg)
 	for (i = 0; i < cfg->pools_n; i++)
 		if (cfg->pools[i].handler == NULL)
 			return frame_refuse("a pool without \"handler\"");
+	for (i = 0; i < cfg->models_n; i++)
+		if (cfg->models[i].base_url == NULL || cfg->models[i].name == NULL)
+			return frame_refuse("a model without \"base_url\" or \"name\"");
+	for (i = 0; i < cfg->pools_n; i++)
+		if (strcmp(cfg->pools[i].handler, "chat") == 0 && cfg_chat_model(cfg) == NULL)
+			return frame_refuse("a pool with handler chat, and no model for it");
 	return 0;
 }
 
@@ -277,7 +335,8 @@ cfg_of_rows(struct msg_list rows, const char **why_r)
 	struct span		 f[4];
 	size_t			 i;
 
-	set_defaults(cfg, false);
+	set_defaults(cfg, CFG_SCOPE_GLOBAL);
+	set_defaults(&cfg->chat, CFG_SCOPE_CHAT);
 	while (msg_list_more(&it)) {
 		for (i = 0; i < 4; i++)
 			if (!msg_list_next_str(&it, &f[i])) {
@@ -287,6 +346,8 @@ cfg_of_rows(struct msg_list rows, const char **why_r)
 		if (apply_row(cfg, f[0], f[1], f[2], f[3]) == -1)
 			goto bad;
 	}
+	settle_lists(cfg, CFG_SCOPE_GLOBAL);
+	settle_lists(&cfg->chat, CFG_SCOPE_CHAT);
 	if (check_whole(cfg) == -1)
 		goto bad;
 	cfg->intents_bits = intents_of(cfg);
@@ -320,11 +381,11 @@ cfg_of_frame(struct span payload, const char **why_r)
 }
 
 static void
-section_fini(void *base, bool pool)
+section_fini(void *base, enum cfg_scope scope)
 {
 	const struct cfg_option	*o;
 
-	for (o = NULL; (o = cfgrow_next(o, pool)) != NULL;) {
+	for (o = NULL; (o = cfgrow_next(o, scope)) != NULL;) {
 		if (o->kind == CFG_TYPE_STR || o->kind == CFG_TYPE_SECRET)
 			mem_wipe_free(value_at(o, base));
 		else if (o->kind == CFG_TYPE_LIST)
@@ -341,11 +402,17 @@ cfg_unload(struct cfg **cfgp)
 	if (cfg == NULL)
 		return;
 	for (i = 0; i < cfg->pools_n; i++) {
-		section_fini(&cfg->pools[i], true);
+		section_fini(&cfg->pools[i], CFG_SCOPE_POOL);
 		free(cfg->pools[i].name);
 	}
 	free(cfg->pools);
-	section_fini(cfg, false);
+	for (i = 0; i < cfg->models_n; i++) {
+		section_fini(&cfg->models[i], CFG_SCOPE_MODEL);
+		free(cfg->models[i].title);
+	}
+	free(cfg->models);
+	section_fini(&cfg->chat, CFG_SCOPE_CHAT);
+	section_fini(cfg, CFG_SCOPE_GLOBAL);
 	free(cfg);
 	*cfgp = NULL;
 }
@@ -411,14 +478,15 @@ json_value(struct json_out *j, const struct cfg_option *o, const void *base)
 }
 
 static void
-json_section(struct json_out *j, const void *base, const char *pool)
+json_section(struct json_out *j, const void *base, enum cfg_scope scope, const char *title)
 {
 	const struct cfg_option	*o;
 
-	for (o = NULL; (o = cfgrow_next(o, pool != NULL)) != NULL;) {
+	for (o = NULL; (o = cfgrow_next(o, scope)) != NULL;) {
 		json_obj(j);
 		json_kv_cstr(j, "scope", o->scope);
-		json_kv_cstr(j, "pool", pool);
+		json_kv_cstr(j, "pool", scope == CFG_SCOPE_POOL ? title : NULL);
+		json_kv_cstr(j, "title", title);
 		json_kv_cstr(j, "name", o->name);
 		json_key(j, "value");
 		json_value(j, o, base);
@@ -450,9 +518,13 @@ cfg_json(const struct cfg *cfg, struct buf *out)
 	json_arr_end(&o);
 	json_key(&o, "options");
 	json_arr(&o);
-	json_section(&o, cfg, NULL);
+	json_section(&o, cfg, CFG_SCOPE_GLOBAL, NULL);
 	for (i = 0; i < cfg->pools_n; i++)
-		json_section(&o, &cfg->pools[i], cfg->pools[i].name);
+		json_section(&o, &cfg->pools[i], CFG_SCOPE_POOL, cfg->pools[i].name);
+	for (i = 0; i < cfg->models_n; i++)
+		json_section(&o, &cfg->models[i], CFG_SCOPE_MODEL, cfg->models[i].title);
+	if (cfg->models_n > 0)
+		json_section(&o, &cfg->chat, CFG_SCOPE_CHAT, NULL);
 	json_arr_end(&o);
 	json_obj_end(&o);
 }

@@ -32,23 +32,63 @@ struct cfg_pool {
 	char	*name;
 #define OPT_GLOBAL(type, name)
 #define OPT_POOL(type, name)	CFG_##type(name)
+#define OPT_MODEL(type, name)
+#define OPT_CHAT(type, name)
 #define OPT(scope, type, name, def, min, max, reload, help) OPT_##scope(type, name)
 #include "proto/options.def"
 #undef OPT
 #undef OPT_GLOBAL
 #undef OPT_POOL
+#undef OPT_MODEL
+#undef OPT_CHAT
+};
+
+struct cfg_model {
+	char	*title;		/* of the same letters */
+#define OPT_GLOBAL(type, name)
+#define OPT_POOL(type, name)
+#define OPT_MODEL(type, name)	CFG_##type(name)
+#define OPT_CHAT(type, name)
+#define OPT(scope, type, name, def, min, max, reload, help) OPT_##scope(type, name)
+#include "proto/options.def"
+#undef OPT
+#undef OPT_GLOBAL
+#undef OPT_POOL
+#undef OPT_MODEL
+#undef OPT_CHAT
+};
+
+struct cfg_chat {
+#define OPT_GLOBAL(type, name)
+#define OPT_POOL(type, name)
+#define OPT_MODEL(type, name)
+#define OPT_CHAT(type, name)	CFG_##type(name)
+#define OPT(scope, type, name, def, min, max, reload, help) OPT_##scope(type, name)
+#include "proto/options.def"
+#undef OPT
+#undef OPT_GLOBAL
+#undef OPT_POOL
+#undef OPT_MODEL
+#undef OPT_CHAT
 };
 
 struct cfg {
 #define OPT_GLOBAL(type, name)	CFG_##type(name)
 #define OPT_POOL(type, name)
+#define OPT_MODEL(type, name)
+#define OPT_CHAT(type, name)
 #define OPT(scope, type, name, def, min, max, reload, help) OPT_##scope(type, name)
 #include "proto/options.def"
 #undef OPT
 #undef OPT_GLOBAL
 #undef OPT_POOL
+#undef OPT_MODEL
+#undef OPT_CHAT
 	struct cfg_pool	*pools;
 	size_t		 pools_n;
+	struct cfg_model *models;
+	size_t		 models_n;
+	struct cfg_chat	 chat;
 	uint64_t	 intents_bits;	/* made from intents, content and the pools' events */
 	uint64_t	 hash;		/* of everything but secrets, for the first log line */
 };
@@ -86,12 +126,13 @@ enum cfg_type {
 	CFG_TYPE_STR, CFG_TYPE_SECRET, CFG_TYPE_MS, CFG_TYPE_INT, CFG_TYPE_BYTES, CFG_TYPE_BOOL,
 	CFG_TYPE_LIST
 };
+enum cfg_scope { CFG_SCOPE_GLOBAL, CFG_SCOPE_POOL, CFG_SCOPE_MODEL, CFG_SCOPE_CHAT, CFG_SCOPE__N };
 struct cfg_option {
 	const char	*scope, *type, *name, *def, *reload, *help;
 	uint64_t	 min, max;
 	enum cfg_type	 kind;
-	bool		 in_pool;
-	size_t		 offset;	/* of its value in struct cfg_pool or struct cfg */
+	enum cfg_scope	 in;
+	size_t		 offset;	/* of its value in the struct of its scope */
 };
 const struct cfg_option *cfg_options(size_t *n_r);
 /* The effective configuration as one JSON object; secrets as "(set)". */
@@ -100,5 +141,7 @@ void	 cfg_json(const struct cfg *, struct buf *out);
 bool	 cfg_pool_wants(const struct cfg_pool *, const char *event);
 /* The built-in role, NULL for exec. */
 const struct role_row *cfg_pool_role(const struct cfg_pool *);
+/* The model that answers: a configuration with a pool of the role chat has one. */
+const struct cfg_model *cfg_chat_model(const struct cfg *);
 
 #endif

@@ -129,20 +129,60 @@ confuse(struct check *c)
 	cfg_opt_t	 pool_opts[] = {
 #define OPT_GLOBAL(type, name)
 #define OPT_POOL(type, name)	CONFUSE_##type(name),
+#define OPT_MODEL(type, name)
+#define OPT_CHAT(type, name)
 #define OPT(scope, type, name, def, min, max, reload, help) OPT_##scope(type, name)
 #include "proto/options.def"
+#undef OPT
 #undef OPT_GLOBAL
 #undef OPT_POOL
+#undef OPT_MODEL
+#undef OPT_CHAT
+		CFG_END()
+	};
+	cfg_opt_t	 model_opts[] = {
+#define OPT_GLOBAL(type, name)
+#define OPT_POOL(type, name)
+#define OPT_MODEL(type, name)	CONFUSE_##type(name),
+#define OPT_CHAT(type, name)
+#define OPT(scope, type, name, def, min, max, reload, help) OPT_##scope(type, name)
+#include "proto/options.def"
+#undef OPT
+#undef OPT_GLOBAL
+#undef OPT_POOL
+#undef OPT_MODEL
+#undef OPT_CHAT
+		CFG_END()
+	};
+	cfg_opt_t	 chat_opts[] = {
+#define OPT_GLOBAL(type, name)
+#define OPT_POOL(type, name)
+#define OPT_MODEL(type, name)
+#define OPT_CHAT(type, name)	CONFUSE_##type(name),
+#define OPT(scope, type, name, def, min, max, reload, help) OPT_##scope(type, name)
+#include "proto/options.def"
+#undef OPT
+#undef OPT_GLOBAL
+#undef OPT_POOL
+#undef OPT_MODEL
+#undef OPT_CHAT
 		CFG_END()
 	};
 	cfg_opt_t	 opts[] = {
 #define OPT_GLOBAL(type, name)	CONFUSE_##type(name),
 #define OPT_POOL(type, name)
+#define OPT_MODEL(type, name)
+#define OPT_CHAT(type, name)
+#define OPT(scope, type, name, def, min, max, reload, help) OPT_##scope(type, name)
 #include "proto/options.def"
 #undef OPT
 #undef OPT_GLOBAL
 #undef OPT_POOL
+#undef OPT_MODEL
+#undef OPT_CHAT
 		CFG_SEC("pool", pool_opts, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
+		CFG_SEC("model", model_opts, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
+		CFG_SEC("chat", chat_opts, CFGF_NONE),
 		CFG_END()
 	};
 	cfg_t		*cfg = cfg_init(opts, CFGF_NONE);
@@ -179,7 +219,8 @@ tidy(const struct cfg_option *o, const char *text)
 	char	*s = mem_strdup(text);
 	size_t	 n = strlen(s);
 
-	if (strcmp(o->name, "api_url") == 0 || strcmp(o->name, "runtime_dir") == 0)
+	if (strcmp(o->name, "api_url") == 0 || strcmp(o->name, "base_url") == 0 ||
+	    strcmp(o->name, "runtime_dir") == 0)
 		while (n > 1 && s[n - 1] == '/')
 			s[--n] = '\0';
 	return s;
@@ -217,13 +258,20 @@ read_list(struct check *c, cfg_opt_t *opt, const struct cfg_option *o, const cha
 		add_row(c, o->scope, title, o->name, "");	/* set, to nothing */
 }
 
+static bool
+is_needed(const struct cfg_option *o)
+{
+	return strcmp(o->name, "handler") == 0 || (o->in == CFG_SCOPE_MODEL &&
+	    (strcmp(o->name, "base_url") == 0 || strcmp(o->name, "name") == 0));
+}
+
 /* Check one option of the file or its default, and make its rows. */
 static void
-read_option(struct check *c, cfg_t *section, const struct cfg_option *o, size_t pool,
+read_option(struct check *c, cfg_t *confused, const struct cfg_option *o, size_t section,
     const char *title)
 {
-	const struct cfgscan_set	*set = cfgscan_find(&c->s, o, pool);
-	cfg_opt_t			*opt = cfg_getopt(section, o->name);
+	const struct cfgscan_set	*set = cfgscan_find(&c->s, o, section);
+	cfg_opt_t			*opt = cfg_getopt(confused, o->name);
 	const char			*text = o->def;
 	char				 where[96], why[CFGROW_WHY_BYTES], *tidied;
 	unsigned			 line = 0;
@@ -231,9 +279,9 @@ read_option(struct check *c, cfg_t *section, const struct cfg_option *o, size_t 
 
 	if (set != NULL)
 		line = set->line;
-	else if (pool != SIZE_MAX)
-		line = c->s.pools[pool].line;
-	(void)cfgscan_where(&c->s, pool, where, sizeof(where));
+	else if (section != SIZE_MAX)
+		line = c->s.sections[section].line;
+	(void)cfgscan_where(&c->s, section, where, sizeof(where));
 	if (set != NULL && o->kind == CFG_TYPE_LIST) {
 		read_list(c, opt, o, title, where, line);
 		return;
@@ -241,8 +289,8 @@ read_option(struct check *c, cfg_t *section, const struct cfg_option *o, size_t 
 	if (set != NULL && cfg_opt_size(opt) > 0)
 		text = cfg_opt_getnstr(opt, 0);
 	if (text == NULL) {
-		if (strcmp(o->name, "handler") == 0)
-			cfgscan_say(&c->s, line, "\"handler\"%s is missing", where);
+		if (is_needed(o))
+			cfgscan_say(&c->s, line, "\"%s\"%s is missing", o->name, where);
 		return;
 	}
 	if (cfgrow_check(o, where, text, &v, why) == -1) {
@@ -260,14 +308,14 @@ read_option(struct check *c, cfg_t *section, const struct cfg_option *o, size_t 
 static void
 read_token_options(struct check *c, cfg_t *cfg, bool need_token)
 {
-	const struct cfg_option		*row = cfgrow_find(SPAN("token"), false);
+	const struct cfg_option		*row = cfgrow_find(SPAN("token"), CFG_SCOPE_GLOBAL);
 	const struct cfgscan_set	*token, *file;
 	const char			*path;
 	char				*text, why[CFGROW_WHY_BYTES];
 	uint64_t			 v;
 
 	token = cfgscan_find(&c->s, row, SIZE_MAX);
-	file = cfgscan_find(&c->s, cfgrow_find(SPAN("token_file"), false), SIZE_MAX);
+	file = cfgscan_find(&c->s, cfgrow_find(SPAN("token_file"), CFG_SCOPE_GLOBAL), SIZE_MAX);
 	if (token != NULL && file != NULL)
 		cfgscan_say(&c->s, file->line > token->line ? file->line : token->line,
 		    "\"token\" and \"token_file\" are both set; keep one");
@@ -286,21 +334,54 @@ read_token_options(struct check *c, cfg_t *cfg, bool need_token)
 	mem_wipe_free(&text);
 }
 
+/* A pool that chats needs a model, and the one that is named must be there. */
+static void
+check_models(struct check *c, cfg_t *cfg)
+{
+	const char	*model = cfg_getstr(cfg, "chat|model"), *handler;
+	bool		 chats = false, found = false;
+	char		 shown[64];
+	size_t		 i;
+
+	for (i = 0; i < cfg_size(cfg, "pool"); i++) {
+		handler = cfg_getstr(cfg_getnsec(cfg, "pool", (unsigned)i), "handler");
+		chats = chats || (handler != NULL && strcmp(handler, "chat") == 0);
+	}
+	for (i = 0; model != NULL && i < cfg_size(cfg, "model"); i++)
+		found = found || strcmp(cfg_title(cfg_getnsec(cfg, "model", (unsigned)i)),
+		    model) == 0;
+	if (model != NULL && !found)
+		cfgscan_say(&c->s, 0, "\"model\" in chat is \"%s\", and there is no model \"%s\""
+		    " { }", cfgrow_quoted(model, shown, sizeof(shown)), shown);
+	if (chats && cfg_size(cfg, "model") == 0)
+		cfgscan_say(&c->s, 0, "a pool has the handler chat, and there is no"
+		    " model \"name\" { base_url = ... name = ... }");
+}
+
 static void
 read_values(struct check *c, cfg_t *cfg, bool need_token)
 {
-	const struct cfg_option	*o;
-	size_t			 p, i;
-	cfg_t			*section;
+	const struct cfg_option		*o;
+	const struct cfgscan_section	*sec;
+	const char			*kind, *title;
+	unsigned			 nth[CFG_SCOPE__N] = { 0 };
+	cfg_t				*section;
+	size_t				 i;
 
-	for (o = NULL; (o = cfgrow_next(o, false)) != NULL;)
+	for (o = NULL; (o = cfgrow_next(o, CFG_SCOPE_GLOBAL)) != NULL;)
 		read_option(c, cfg, o, SIZE_MAX, "");
 	read_token_options(c, cfg, need_token);
-	for (p = 0; p < c->s.pools_n && p < cfg_size(cfg, "pool"); p++) {
-		section = cfg_getnsec(cfg, "pool", (unsigned)p);
-		for (o = NULL; (o = cfgrow_next(o, true)) != NULL;)
-			read_option(c, section, o, p, cfg_title(section));
+	for (i = 0; i < c->s.sections_n; i++) {
+		sec = &c->s.sections[i];
+		kind = cfgrow_scope_name(sec->scope);
+		if (nth[sec->scope] == cfg_size(cfg, kind))
+			continue;
+		section = cfg_getnsec(cfg, kind, nth[sec->scope]++);
+		title = cfgrow_scope_titled(sec->scope) ? cfg_title(section) : "";
+		for (o = NULL; (o = cfgrow_next(o, sec->scope)) != NULL;)
+			read_option(c, section, o, i, title);
 	}
+	check_models(c, cfg);
 	for (i = 0; i < c->s.env_n; i++)
 		add_row(c, "env", "", c->s.env[i], "");
 	if (c->rows_n > ROWS_MAX)
@@ -359,7 +440,7 @@ cfg_check_file(const char *path, bool need_token, struct buf *out)
 	int		 rv;
 
 	if (read_text(&c) == 0 && cfgscan_run(&c.s)) {
-		if (c.s.pools_n == 0)
+		if (cfgscan_count(&c.s, CFG_SCOPE_POOL) == 0)
 			cfgscan_say(&c.s, 0,
 			    "no pool: at least one pool \"name\" { handler = ... } is needed");
 		cfg = c.s.env_missing ? NULL : confuse(&c);

@@ -15,11 +15,10 @@
 #define LOWER		"abcdefghijklmnopqrstuvwxyz"
 #define EVENTS_MAX	128
 #define INTENTS_MAX	64
+#define WORD_MAX	64	/* bytes of a stop word */
 
 /* ---- the table ---- */
 
-#define SCOPE_GLOBAL	"global"
-#define SCOPE_POOL	"pool"
 #define TEXT_STR	"text"
 #define TEXT_SECRET	"secret"
 #define TEXT_MS		"seconds"
@@ -39,13 +38,29 @@
 #define FIELD_LIST(name)	name
 #define STRUCT_GLOBAL		struct cfg
 #define STRUCT_POOL		struct cfg_pool
-#define IN_GLOBAL		false
-#define IN_POOL			true
+#define STRUCT_MODEL		struct cfg_model
+#define STRUCT_CHAT		struct cfg_chat
+
+#define NAME_GLOBAL		"global"
+#define NAME_POOL		"pool"
+#define NAME_MODEL		"model"
+#define NAME_CHAT		"chat"
+
+static const struct {
+	const char	*name;
+	bool		 titled;
+} scopes[CFG_SCOPE__N] = {
+	[CFG_SCOPE_GLOBAL] = { NAME_GLOBAL, false },
+	[CFG_SCOPE_POOL] = { NAME_POOL, true },
+	[CFG_SCOPE_MODEL] = { NAME_MODEL, true },
+	[CFG_SCOPE_CHAT] = { NAME_CHAT, false },
+};
 
 static const struct cfg_option options[] = {
 #define OPT(scope, type, name, def, min, max, reload, help)			\
-	{ SCOPE_##scope, TEXT_##type, #name, def, RELOAD_##reload, help, min, max, \
-	  CFG_TYPE_##type, IN_##scope, offsetof(STRUCT_##scope, FIELD_##type(name)) },
+	{ NAME_##scope, TEXT_##type, #name, def, RELOAD_##reload, help, min, max, \
+	  CFG_TYPE_##type, CFG_SCOPE_##scope,					\
+	  offsetof(STRUCT_##scope, FIELD_##type(name)) },
 #include "proto/options.def"
 #undef OPT
 };
@@ -59,21 +74,44 @@ cfg_options(size_t *n_r)
 }
 
 const struct cfg_option *
-cfgrow_find(struct span name, bool pool)
+cfgrow_find(struct span name, enum cfg_scope scope)
 {
 	for (size_t i = 0; i < OPTIONS_N; i++)
-		if (options[i].in_pool == pool && span_is(name, options[i].name))
+		if (options[i].in == scope && span_is(name, options[i].name))
 			return &options[i];
 	return NULL;
 }
 
 const struct cfg_option *
-cfgrow_next(const struct cfg_option *o, bool pool)
+cfgrow_next(const struct cfg_option *o, enum cfg_scope scope)
 {
 	for (o = o == NULL ? options : o + 1; o < options + OPTIONS_N; o++)
-		if (o->in_pool == pool)
+		if (o->in == scope)
 			return o;
 	return NULL;
+}
+
+const char *
+cfgrow_scope_name(enum cfg_scope scope)
+{
+	return scopes[scope].name;
+}
+
+bool
+cfgrow_scope_titled(enum cfg_scope scope)
+{
+	return scopes[scope].titled;
+}
+
+bool
+cfgrow_scope_of(struct span name, enum cfg_scope *scope_r)
+{
+	for (int s = CFG_SCOPE_GLOBAL + 1; s < CFG_SCOPE__N; s++)
+		if (span_is(name, scopes[s].name)) {
+			*scope_r = (enum cfg_scope)s;
+			return true;
+		}
+	return false;
 }
 
 const struct role_row *
@@ -83,6 +121,22 @@ cfgrow_handler(const char *name)
 }
 
 /* ---- sentences ---- */
+
+const char *
+cfgrow_where(enum cfg_scope scope, struct span title, char *dst, size_t dst_bytes)
+{
+	char	 name[64];
+
+	*dst = '\0';
+	if (scope == CFG_SCOPE_GLOBAL)
+		return dst;
+	(void)snprintf(dst, dst_bytes, " in %s", scopes[scope].name);
+	if (scopes[scope].titled) {
+		(void)span_copy(title, name, sizeof(name));
+		(void)snprintf(dst, dst_bytes, " in %s \"%s\"", scopes[scope].name, name);
+	}
+	return dst;
+}
 
 void
 cfgrow_suggest(const char *word, const char *const *names, size_t names_n, char *dst,
@@ -232,6 +286,14 @@ bad_api_url(const char *url)
 	return NULL;
 }
 
+static bool
+is_temperature(const char *text)
+{
+	uint64_t	 thousandths;
+
+	return seconds_of(text, &thousandths) && thousandths <= 2000;
+}
+
 /* The options that are more than text of some length.  NULL when text will do. */
 static const char *
 bad_text(const char *name, const char *text)
@@ -240,9 +302,17 @@ bad_text(const char *name, const char *text)
 	static const char *const	 paths[] = {
 		"runtime_dir", "token_file", "ca_file", "resolv_conf", NULL
 	};
+	static const char *const	 bots[] = { "none", "mentions", "all", NULL };
+	static const char *const	 providers[] = {
+		"auto",
+#define PROVIDER(name, ...) #name,
+#include "proto/providers.def"
+#undef PROVIDER
+		NULL
+	};
 	struct url			 u;
 
-	if (strcmp(name, "api_url") == 0)
+	if (strcmp(name, "api_url") == 0 || strcmp(name, "base_url") == 0)
 		return bad_api_url(text);
 	if (strcmp(name, "user_agent_url") == 0 &&
 	    (url_parse(text, URL_HTTP, &u) != NULL || strpbrk(text, ",;()") != NULL))
@@ -251,6 +321,12 @@ bad_text(const char *name, const char *text)
 		return "is neither zlib nor none";
 	if (strcmp(name, "log_level") == 0 && log_level_of(text) == -1)
 		return "is none of debug, info, notice, warning, err";
+	if (strcmp(name, "bots") == 0 && !one_of(text, bots))
+		return "is none of none, mentions, all";
+	if (strcmp(name, "provider") == 0 && !one_of(text, providers))
+		return "is neither auto nor a row of providers.def";
+	if (strcmp(name, "temperature") == 0 && !is_temperature(text))
+		return "is not a number from 0 to 2, as 0.7";
 	if (one_of(name, paths) && text[0] != '/')
 		return "is not an absolute path";
 	return NULL;
@@ -342,6 +418,25 @@ check_handler(const char *where, const char *text, char *why)
 	return -1;
 }
 
+static int
+check_word(const struct cfg_option *o, const char *where, const char *text, char *why)
+{
+	char		 shown[64];
+	uint64_t	 id;
+
+	if (strcmp(o->name, "events") == 0)
+		return check_event(where, text, why);
+	if (strcmp(o->name, "intents") == 0)
+		return check_intent(where, text, why);
+	if (strcmp(o->name, "free_channels") == 0 ? span_u64(span_of(text), &id) && id > 0 :
+	    *text != '\0' && strlen(text) <= WORD_MAX)
+		return 0;
+	(void)snprintf(why, CFGROW_WHY_BYTES, "\"%s\"%s holds \"%s\", which is %s", o->name, where,
+	    cfgrow_quoted(text, shown, sizeof(shown)), strcmp(o->name, "free_channels") == 0 ?
+	    "not the id of a channel" : "empty or longer than 64 bytes");
+	return -1;
+}
+
 /* ---- one value ---- */
 
 int
@@ -373,7 +468,8 @@ cfgrow_check(const struct cfg_option *o, const char *where, const char *text, ui
 			return -1;
 		}
 		for (p = text; *p != '\0'; p++)
-			if ((unsigned char)*p < 0x20 || *p == 0x7f ||
+			if ((((unsigned char)*p < 0x20 || *p == 0x7f) &&
+			    !(*p == '\n' && strcmp(o->name, "system_prompt") == 0)) ||
 			    (type == CFG_TYPE_SECRET && (*p == ' ' || (unsigned char)*p > 0x7f))) {
 				(void)snprintf(why, CFGROW_WHY_BYTES, "\"%s\"%s has a %s", o->name,
 				    where, type == CFG_TYPE_STR ? "control character" :
@@ -390,8 +486,7 @@ cfgrow_check(const struct cfg_option *o, const char *where, const char *text, ui
 		}
 		return 0;
 	case CFG_TYPE_LIST:
-		return strcmp(o->name, "events") == 0 ? check_event(where, text, why) :
-		    check_intent(where, text, why);
+		return check_word(o, where, text, why);
 	case CFG_TYPE_MS:
 	case CFG_TYPE_INT:
 	case CFG_TYPE_BYTES:
@@ -414,7 +509,7 @@ cfgrow_check(const struct cfg_option *o, const char *where, const char *text, ui
 }
 
 const char *
-cfgrow_bad_pool_name(struct span name)
+cfgrow_bad_title(enum cfg_scope scope, struct span name)
 {
 	size_t	 i;
 
@@ -423,7 +518,7 @@ cfgrow_bad_pool_name(struct span name)
 	for (i = 0; i < name.n; i++)
 		if (strchr(LOWER DIGITS "_-", name.p[i]) == NULL || name.p[i] == '\0')
 			return "is made of a-z, 0-9, _ and -";
-	if (span_is(name, "rest") || span_is(name, "supervisor"))
+	if (scope == CFG_SCOPE_POOL && (span_is(name, "rest") || span_is(name, "supervisor")))
 		return "is not one that the supervisor uses itself";
 	return NULL;
 }

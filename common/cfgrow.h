@@ -13,18 +13,25 @@
 
 #define CFGROW_WHY_BYTES	512
 
-/* The row, NULL when there is none of that name in a pool, or outside of the pools. */
-const struct cfg_option	*cfgrow_find(struct span name, bool in_pool);
-/* The rows of a pool, or those outside, one after the other; begins after NULL, ends with NULL. */
-const struct cfg_option	*cfgrow_next(const struct cfg_option *, bool in_pool);
+/* The row, NULL when there is none of that name in that scope. */
+const struct cfg_option	*cfgrow_find(struct span name, enum cfg_scope);
+/* The rows of a scope, one after the other; begins after NULL, ends with NULL. */
+const struct cfg_option	*cfgrow_next(const struct cfg_option *, enum cfg_scope);
+/* "pool", "model", "chat", "global"; a section has a title when it may stand more than once. */
+const char	*cfgrow_scope_name(enum cfg_scope);
+bool		 cfgrow_scope_titled(enum cfg_scope);
+/* False: no section is called so. */
+bool		 cfgrow_scope_of(struct span name, enum cfg_scope *scope_r);
 /* A built-in role that a pool may have: not rest, which the supervisor makes. */
 const struct role_row	*cfgrow_handler(const char *name);
-/* What is wrong with the name of a pool, after "a name"; NULL when nothing is. */
-const char	*cfgrow_bad_pool_name(struct span name);
+/* "", " in pool \"x\"" or " in chat", for sentences. */
+const char	*cfgrow_where(enum cfg_scope, struct span title, char *dst, size_t dst_bytes);
+/* What is wrong with the title of a section, after "a name"; NULL when nothing is. */
+const char	*cfgrow_bad_title(enum cfg_scope, struct span name);
 
 /*
  * One value, for a list one of its words.
- *	where	"" or " in pool \"x\"", for the sentence
+ *	where	from cfgrow_where, for the sentence
  *	v_r	out; of types that are numbers
  *	why	CFGROW_WHY_BYTES; the sentence after -1
  */

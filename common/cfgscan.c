@@ -204,50 +204,82 @@ lex_next(struct cfgscan *c)
 
 /* ---- statements ---- */
 
-const char *
-cfgscan_where(const struct cfgscan *c, size_t pool, char *dst, size_t dst_bytes)
+static enum cfg_scope
+scope_in(const struct cfgscan *c, size_t section)
 {
-	char	 name[64];
+	return section == SIZE_MAX ? CFG_SCOPE_GLOBAL : c->sections[section].scope;
+}
 
-	*dst = '\0';
-	if (pool != SIZE_MAX) {
-		(void)span_copy(c->pools[pool].name, name, sizeof(name));
-		(void)snprintf(dst, dst_bytes, " in pool \"%s\"", name);
-	}
-	return dst;
+const char *
+cfgscan_where(const struct cfgscan *c, size_t section, char *dst, size_t dst_bytes)
+{
+	return cfgrow_where(scope_in(c, section),
+	    section == SIZE_MAX ? SPAN_NONE : c->sections[section].title, dst, dst_bytes);
 }
 
 struct cfgscan_set *
-cfgscan_find(const struct cfgscan *c, const struct cfg_option *row, size_t pool)
+cfgscan_find(const struct cfgscan *c, const struct cfg_option *row, size_t section)
 {
 	size_t	 i;
 
 	for (i = 0; i < c->sets_n; i++)
-		if (c->sets[i].row == row && c->sets[i].pool == pool)
+		if (c->sets[i].row == row && c->sets[i].section == section)
 			return &c->sets[i];
 	return NULL;
 }
 
+size_t
+cfgscan_count(const struct cfgscan *c, enum cfg_scope scope)
+{
+	size_t	 i, n = 0;
+
+	for (i = 0; i < c->sections_n; i++)
+		n += c->sections[i].scope == scope;
+	return n;
+}
+
 static void
-unknown_key(struct cfgscan *c, struct token key, bool section, size_t pool)
+unknown_key(struct cfgscan *c, struct token key, bool is_section, size_t section)
 {
 	const struct cfg_option	*o;
 	const char		**names;
 	char			 word[64], shown[64], where[96], say[128];
 	size_t			 rows_n, n = 0;
+	int			 scope;
 
 	(void)span_copy(key.text, word, sizeof(word));
 	(void)cfg_options(&rows_n);
-	names = mem_array(rows_n + 1, sizeof(*names));
-	for (o = NULL; (o = cfgrow_next(o, pool != SIZE_MAX)) != NULL;)
+	names = mem_array(rows_n + CFG_SCOPE__N, sizeof(*names));
+	for (o = NULL; (o = cfgrow_next(o, scope_in(c, section))) != NULL;)
 		names[n++] = o->name;
-	if (pool == SIZE_MAX)
-		names[n++] = "pool";
+	for (scope = CFG_SCOPE_POOL; section == SIZE_MAX && scope < CFG_SCOPE__N; scope++)
+		names[n++] = cfgrow_scope_name((enum cfg_scope)scope);
 	cfgrow_suggest(word, names, n, say, sizeof(say));
 	free(names);
-	cfgscan_say(c, key.line, "unknown %s \"%s\"%s%s", section ? "section" : "option",
-	    cfgrow_quoted(word, shown, sizeof(shown)), cfgscan_where(c, pool, where, sizeof(where)),
-	    say);
+	cfgscan_say(c, key.line, "unknown %s \"%s\"%s%s", is_section ? "section" : "option",
+	    cfgrow_quoted(word, shown, sizeof(shown)),
+	    cfgscan_where(c, section, where, sizeof(where)), say);
+}
+
+/* An option that stands in the wrong place; false: no place is the right one. */
+static bool
+misplaced_key(struct cfgscan *c, struct token key)
+{
+	int	 s;
+
+	for (s = CFG_SCOPE_GLOBAL; s < CFG_SCOPE__N; s++) {
+		if (cfgrow_find(key.text, (enum cfg_scope)s) == NULL)
+			continue;
+		if (s == CFG_SCOPE_GLOBAL)
+			cfgscan_say(c, key.line, "\"%.*s\" belongs outside of the sections",
+			    (int)key.text.n, key.text.p);
+		else
+			cfgscan_say(c, key.line, "\"%.*s\" belongs inside %s%s { }",
+			    (int)key.text.n, key.text.p, cfgrow_scope_name((enum cfg_scope)s),
+			    cfgrow_scope_titled((enum cfg_scope)s) ? " \"name\"" : "");
+		return true;
+	}
+	return false;
 }
 
 /* Behind = or +=. */
@@ -281,31 +313,27 @@ scan_values(struct cfgscan *c, bool *list_r)
 }
 
 static int
-scan_setting(struct cfgscan *c, struct token key, bool add, size_t pool)
+scan_setting(struct cfgscan *c, struct token key, bool add, size_t section)
 {
 	struct cfgscan_set	*before;
 	char			 where[96];
-	const struct cfg_option	*row = cfgrow_find(key.text, pool != SIZE_MAX);
+	const struct cfg_option	*row = cfgrow_find(key.text, scope_in(c, section));
 	bool			 list;
 
 	if (scan_values(c, &list) == -1)
 		return -1;
 	if (row == NULL) {
-		if (cfgrow_find(key.text, pool == SIZE_MAX) == NULL)
-			unknown_key(c, key, false, pool);
-		else
-			cfgscan_say(c, key.line, pool == SIZE_MAX ?
-			    "\"%.*s\" belongs inside pool \"name\" { }" :
-			    "\"%.*s\" belongs outside of the pools", (int)key.text.n, key.text.p);
+		if (!misplaced_key(c, key))
+			unknown_key(c, key, false, section);
 		return 1;
 	}
-	(void)cfgscan_where(c, pool, where, sizeof(where));
+	(void)cfgscan_where(c, section, where, sizeof(where));
 	if (row->kind != CFG_TYPE_LIST && (list || add)) {
 		cfgscan_say(c, key.line, "\"%s\"%s takes one value, not a list",
 		    row->name, where);
 		return 1;
 	}
-	before = cfgscan_find(c, row, pool);
+	before = cfgscan_find(c, row, section);
 	if (before != NULL) {
 		if (!add) {
 			cfgscan_say(c, key.line, "\"%s\"%s is set twice, first in line %u",
@@ -315,7 +343,7 @@ scan_setting(struct cfgscan *c, struct token key, bool add, size_t pool)
 		return 0;
 	}
 	c->sets = mem_grow(c->sets, c->sets_n + 1, sizeof(*c->sets));
-	c->sets[c->sets_n++] = (struct cfgscan_set){ row, pool, key.line };
+	c->sets[c->sets_n++] = (struct cfgscan_set){ row, section, key.line };
 	return 0;
 }
 
@@ -335,39 +363,70 @@ scan_unknown_body(struct cfgscan *c)
 	return 0;
 }
 
-/* "pool" has been read, and its title if it has one; true when libConfuse may see it. */
+/* A section's name has been read, and its title if it has one; true when libConfuse may see it. */
 static bool
-scan_pool_head(struct cfgscan *c, struct token key, struct token title)
+scan_head(struct cfgscan *c, enum cfg_scope scope, struct token key, struct token title)
 {
-	const char	*bad;
+	const char	*bad, *kind = cfgrow_scope_name(scope);
 	char		 name[64], shown[64];
 	size_t		 i;
-	bool		 ok = true;
+	bool		 ok = true, has = title.lex == LEX_QUOTED || title.lex == LEX_WORD;
 
-	if (title.lex != LEX_QUOTED && title.lex != LEX_WORD) {
-		cfgscan_say(c, key.line, "a pool without a name");
+	if (has != cfgrow_scope_titled(scope)) {
+		cfgscan_say(c, key.line, has ? "%s has no name" : "a %s without a name", kind);
 		return false;
 	}
-	bad = cfgrow_bad_pool_name(title.text);
+	if (!has)
+		title.text = SPAN_NONE;
+	bad = has ? cfgrow_bad_title(scope, title.text) : NULL;
 	(void)span_copy(title.text, name, sizeof(name));
 	if (bad != NULL)
-		cfgscan_say(c, title.line, "pool name \"%s\": a name %s",
+		cfgscan_say(c, title.line, "%s name \"%s\": a name %s", kind,
 		    cfgrow_quoted(name, shown, sizeof(shown)), bad);
-	for (i = 0; i < c->pools_n; i++)
-		if (span_eq(c->pools[i].name, title.text)) {
-			cfgscan_say(c, title.line, "pool \"%s\" stands twice, first in line %u",
-			    cfgrow_quoted(name, shown, sizeof(shown)), c->pools[i].line);
+	for (i = 0; i < c->sections_n; i++)
+		if (c->sections[i].scope == scope && span_eq(c->sections[i].title, title.text)) {
+			cfgscan_say(c, key.line, has ? "%s \"%s\" stands twice, first in line %u" :
+			    "%s%s stands twice, first in line %u", kind,
+			    has ? cfgrow_quoted(name, shown, sizeof(shown)) : "",
+			    c->sections[i].line);
 			ok = false;
 			break;
 		}
-	c->pools = mem_grow(c->pools, c->pools_n + 1, sizeof(*c->pools));
-	c->pools[c->pools_n++] = (struct cfgscan_pool){ title.text, title.line };
+	c->sections = mem_grow(c->sections, c->sections_n + 1, sizeof(*c->sections));
+	c->sections[c->sections_n++] = (struct cfgscan_section){ scope, title.text, key.line };
 	return ok;
 }
 
-/* Statements up to the end of the file, or of the pool.  False: libConfuse need not be asked. */
+static bool	 scan_block(struct cfgscan *, size_t section, unsigned open_line);
+
+/* A section whose "{" has been read.  False: libConfuse need not be asked. */
 static bool
-scan_block(struct cfgscan *c, size_t pool, unsigned open_line)
+scan_section(struct cfgscan *c, struct token key, struct token title, size_t outer)
+{
+	enum cfg_scope	 scope;
+	size_t		 n = c->sections_n;
+	bool		 clean;
+
+	if (!cfgrow_scope_of(key.text, &scope) || outer != SIZE_MAX) {
+		if (outer != SIZE_MAX && cfgrow_scope_of(key.text, &scope))
+			cfgscan_say(c, key.line, "a %s inside a %s", cfgrow_scope_name(scope),
+			    cfgrow_scope_name(scope_in(c, outer)));
+		else
+			unknown_key(c, key, true, outer);
+		c->fatal = scan_unknown_body(c) == -1;
+		return false;
+	}
+	clean = scan_head(c, scope, key, title);
+	if (c->sections_n == n) {
+		c->fatal = scan_unknown_body(c) == -1;
+		return false;
+	}
+	return scan_block(c, n, key.line) && clean;
+}
+
+/* Statements up to the end of the file, or of the section.  False: libConfuse need not be asked. */
+static bool
+scan_block(struct cfgscan *c, size_t section, unsigned open_line)
 {
 	struct token	 key, t, title;
 	bool		 clean = true;
@@ -377,13 +436,14 @@ scan_block(struct cfgscan *c, size_t pool, unsigned open_line)
 		key = lex_next(c);
 		if (key.lex == LEX_BAD)
 			return false;
-		if (key.lex == LEX_END && pool == SIZE_MAX)
+		if (key.lex == LEX_END && section == SIZE_MAX)
 			return clean;
-		if (key.lex == LEX_CLOSE && pool != SIZE_MAX)
+		if (key.lex == LEX_CLOSE && section != SIZE_MAX)
 			return clean;
 		if (key.lex == LEX_END) {
-			(void)lex_fail(c, open_line,
-			    "the pool that begins here is not closed with \"}\"");
+			cfgscan_say(c, open_line, "the %s that begins here is not closed with"
+			    " \"}\"", cfgrow_scope_name(scope_in(c, section)));
+			c->fatal = true;
 			return false;
 		}
 		if (key.lex != LEX_WORD) {
@@ -394,7 +454,7 @@ scan_block(struct cfgscan *c, size_t pool, unsigned open_line)
 		t = lex_next(c);
 		title = t;
 		if (t.lex == LEX_EQ || t.lex == LEX_ADD) {
-			rv = scan_setting(c, key, t.lex == LEX_ADD, pool);
+			rv = scan_setting(c, key, t.lex == LEX_ADD, section);
 			if (rv == -1)
 				return false;
 			clean = clean && rv == 0;
@@ -409,25 +469,7 @@ scan_block(struct cfgscan *c, size_t pool, unsigned open_line)
 			c->fatal = true;
 			return false;
 		}
-		if (!span_is(key.text, "pool") || pool != SIZE_MAX) {
-			if (span_is(key.text, "pool"))
-				cfgscan_say(c, key.line, "a pool inside a pool");
-			else
-				unknown_key(c, key, true, pool);
-			clean = false;
-			if (scan_unknown_body(c) == -1)
-				return false;
-			continue;
-		}
-		if (!scan_pool_head(c, key, title)) {
-			clean = false;
-			if (title.lex != LEX_QUOTED && title.lex != LEX_WORD) {
-				if (scan_unknown_body(c) == -1)
-					return false;
-				continue;
-			}
-		}
-		if (!scan_block(c, c->pools_n - 1, key.line))
+		if (!scan_section(c, key, title, section))
 			clean = false;
 		if (c->fatal)
 			return false;
@@ -452,7 +494,7 @@ cfgscan_fini(struct cfgscan *c)
 		free(c->env[i]);
 	free(c->env);
 	free(c->sets);
-	free(c->pools);
+	free(c->sections);
 	if (c->text != NULL)
 		explicit_bzero(c->text, c->text_n);
 	free(c->text);

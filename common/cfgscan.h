@@ -24,12 +24,13 @@ struct cfgscan_error {
 
 struct cfgscan_set {			/* an option that the file sets */
 	const struct cfg_option	*row;
-	size_t		 pool;		/* index in pools; SIZE_MAX outside */
+	size_t		 section;	/* index in sections; SIZE_MAX outside */
 	unsigned	 line;
 };
 
-struct cfgscan_pool {
-	struct span	 name;		/* in text */
+struct cfgscan_section {
+	enum cfg_scope	 scope;
+	struct span	 title;		/* in text */
 	unsigned	 line;
 };
 
@@ -44,8 +45,8 @@ struct cfgscan {
 	bool			 env_missing;	/* values would be judged without their text */
 	struct cfgscan_set	*sets;
 	size_t			 sets_n;
-	struct cfgscan_pool	*pools;		/* in the order of the file */
-	size_t			 pools_n;
+	struct cfgscan_section	*sections;	/* in the order of the file */
+	size_t			 sections_n;
 	char			**env;		/* names of variables that were used */
 	size_t			 env_n;
 	struct cfgscan_error	 errors[CFGSCAN_ERRORS_MAX];
@@ -63,9 +64,12 @@ void		 cfgscan_fini(struct cfgscan *);
 /* Line 0: of the whole file. */
 void		 cfgscan_say(struct cfgscan *, unsigned line, const char *fmt, ...)
 		    __attribute__((format(printf, 3, 4)));
-/* Where the file sets it, NULL when it does not.  pool: index, SIZE_MAX outside. */
-struct cfgscan_set *cfgscan_find(const struct cfgscan *, const struct cfg_option *row, size_t pool);
-/* "" or " in pool \"x\"". */
-const char	*cfgscan_where(const struct cfgscan *, size_t pool, char *dst, size_t dst_bytes);
+/* Where the file sets it, NULL when it does not.  section: index, SIZE_MAX outside. */
+struct cfgscan_set *cfgscan_find(const struct cfgscan *, const struct cfg_option *row,
+		    size_t section);
+/* As cfgrow_where. */
+const char	*cfgscan_where(const struct cfgscan *, size_t section, char *dst, size_t dst_bytes);
+/* How many sections of that scope the file has. */
+size_t		 cfgscan_count(const struct cfgscan *, enum cfg_scope);
 
 #endif

@@ -24,6 +24,8 @@
 #include "proto/contract.h"
 #include "supervisor/control/calls.h"
 #include "supervisor/control/control.h"
+#include "supervisor/control/poolcalls.h"
+#include "supervisor/control/streams.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/xdoc.h"
 
@@ -230,14 +232,22 @@ static const struct gw_ops gw_ops = {
 
 /* ---- pools -> queue and calls ---- */
 
+/* Streams go where calls go. */
+static void
+follow_active(struct run *run)
+{
+	streams_active(run->sup.streams, calls_service(run->sup.calls));
+}
+
 static void
 pool_on_up(void *arg, struct child *child)
 {
 	struct run	*run = arg;
 
-	if (child_is_rest(child))
+	if (child_is_rest(child)) {
 		calls_service_up(run->sup.calls, child);
-	else
+		follow_active(run);
+	} else
 		child_peer_set(child, queue_worker_up(queue_pool(run->sup.queue, child_pool(child)),
 		    child_slot(child), child_tag(child), child));
 	if (run->sup.phase == SUP_STARTING && run->sup.no_gateway)
@@ -245,25 +255,53 @@ pool_on_up(void *arg, struct child *child)
 }
 
 static int
-pool_on_msg(void *arg, struct child *child, const struct msg_in *in, const char **why_r)
+rest_said(struct run *run, struct child *child, const struct msg_in *in, const char **why_r)
 {
-	struct run	*run = arg;
+	switch (in->type) {
+	case MSG_RESULT:
+		return calls_result(run->sup.calls, child, &in->RESULT, why_r);
+	case MSG_STREAM_STATE:
+		return streams_state(run->sup.streams, child, &in->STREAM_STATE, why_r);
+	default:
+		*why_r = "a message that its role does not send";
+		return -1;
+	}
+}
 
-	if (child_is_rest(child)) {
-		if (in->type == MSG_RESULT)
-			return calls_result(run->sup.calls, child, &in->RESULT, why_r);
-	} else if (in->type == MSG_ACK) {
+static int
+handler_said(struct run *run, struct child *child, const struct msg_in *in, const char **why_r)
+{
+	switch (in->type) {
+	case MSG_ACK:
 		*why_r = "ACK of a delivery that it does not hold";
+		streams_delivery_over(run->sup.streams, child, in->ACK.delivery, true);
 		return queue_ack(child_peer(child), in->ACK.delivery);
-	} else if (in->type == MSG_NACK) {
+	case MSG_NACK:
 		*why_r = "NACK of a delivery that it does not hold";
+		streams_delivery_over(run->sup.streams, child, in->NACK.delivery, false);
 		return queue_nack(child_peer(child), in->NACK.delivery, (unsigned)in->NACK.reason,
 		    in->NACK.why);
-	} else if (in->type == MSG_CALL) {
+	case MSG_RESULT:
+		return poolcalls_result(run->sup.poolcalls, child, &in->RESULT, why_r);
+	case MSG_CALL:
 		return calls_from_worker(run->sup.calls, child, &in->CALL, why_r);
+	case MSG_STREAM_OPEN:
+		return streams_open(run->sup.streams, child, &in->STREAM_OPEN, why_r);
+	case MSG_STREAM_TEXT:
+		return streams_text(run->sup.streams, child, &in->STREAM_TEXT, why_r);
+	case MSG_STREAM_END:
+		return streams_end(run->sup.streams, child, &in->STREAM_END, why_r);
+	default:
+		*why_r = "a message that its role does not send";
+		return -1;
 	}
-	*why_r = "a message that its role does not send";
-	return -1;
+}
+
+static int
+pool_on_msg(void *arg, struct child *child, const struct msg_in *in, const char **why_r)
+{
+	return child_is_rest(child) ? rest_said(arg, child, in, why_r) :
+	    handler_said(arg, child, in, why_r);
 }
 
 static void
@@ -271,9 +309,10 @@ pool_on_draining(void *arg, struct child *child)
 {
 	struct run	*run = arg;
 
-	if (child_is_rest(child))
+	if (child_is_rest(child)) {
 		calls_service_draining(run->sup.calls, child);
-	else
+		follow_active(run);
+	} else
 		queue_worker_drain(child_peer(child));
 }
 
@@ -285,9 +324,13 @@ pool_on_down(void *arg, struct child *child, const struct obituary *ob)
 
 	if (child_is_rest(child)) {
 		calls_service_down(run->sup.calls, child, ob->cause == DEATH_ASKED);
+		streams_service_down(run->sup.streams, child, ob->cause == DEATH_ASKED);
+		follow_active(run);
 		return;
 	}
 	calls_worker_down(run->sup.calls, child);
+	streams_worker_down(run->sup.streams, child);
+	poolcalls_worker_down(run->sup.poolcalls, child);
 	qw = child_peer(child);
 	queue_worker_down(&qw, ob->running, ob->cause != DEATH_ASKED, ob->text);
 	child_peer_set(child, NULL);
@@ -444,6 +487,7 @@ on_leftovers_gone(void *arg)
 	struct run	*run = arg;
 
 	calls_gate(run->sup.calls, true);
+	follow_active(run);
 }
 
 static void
@@ -527,6 +571,8 @@ run_start(struct run *run)
 	queue_recover(sup->queue);
 	loop_tail(sup->loop, run_tail, run);
 	sup->calls = calls_new(sup->loop, sup->cfg, sup->journal);
+	sup->streams = streams_new(sup->loop, sup->journal, sup->cfg->poison, STREAMS_ORPHAN_MS);
+	sup->poolcalls = poolcalls_new(sup->loop);
 	sup->pools = pools_new(sup->loop, sup->cfg, sup->journal, run->worker, &pools_ops, run);
 	pools_leftovers(sup->pools, on_leftovers_gone, run);
 	path = mem_printf("%s/control.sock", sup->cfg->runtime_dir);
@@ -560,6 +606,8 @@ run_free(struct run *run)
 		gw_free(&sup->gw);
 	if (sup->pools != NULL)
 		pools_free(&sup->pools);
+	poolcalls_free(&sup->poolcalls);
+	streams_free(&sup->streams);
 	if (sup->calls != NULL)
 		calls_free(&sup->calls);
 	if (sup->queue != NULL)

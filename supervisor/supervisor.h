@@ -14,6 +14,8 @@
 #include "supervisor/pool/pool.h"
 
 struct calls;
+struct streams;
+struct poolcalls;
 struct control;
 
 enum sup_phase { SUP_STARTING, SUP_RUNNING, SUP_STOPPING };
@@ -30,6 +32,8 @@ struct sup {
 	struct resolve	*resolve;
 	struct queue	*queue;
 	struct calls	*calls;			/* supervisor/control/calls.h */
+	struct streams	*streams;		/* supervisor/control/streams.h */
+	struct poolcalls *poolcalls;		/* supervisor/control/poolcalls.h */
 	struct pools	*pools;
 	struct gateway	*gw;			/* NULL under --no-gateway */
 	struct control	*control;

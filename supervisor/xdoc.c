@@ -87,14 +87,17 @@ range_cell(struct buf *out, const struct cfg_option *o)
 static void
 document_options(struct buf *out)
 {
-	const struct cfg_option	*o;
-	size_t			 n, i;
+	static const char *const	 where[CFG_SCOPE__N] = {
+		"outside", "a pool", "a model", "chat"
+	};
+	const struct cfg_option		*o;
+	size_t				 n, i;
 
 	o = cfg_options(&n);
 	head(out, "Options", "option | where | kind | default | range | change | meaning");
 	for (i = 0; i < n; i++) {
 		code_cell(out, o[i].name);
-		cell(out, strcmp(o[i].scope, "pool") == 0 ? "in a pool" : "outside");
+		cell(out, where[o[i].in]);
 		cell(out, o[i].type);
 		code_cell(out, o[i].def == NULL ? "" : o[i].def);
 		range_cell(out, &o[i]);

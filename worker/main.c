@@ -23,7 +23,9 @@
 #include "common/loop.h"
 #include "common/mem.h"
 #include "common/request.h"
+#include "worker/chat/chat.h"
 #include "worker/echo/echo.h"
+#include "worker/rest/growing.h"
 #include "worker/rest/rest.h"
 #include "worker/runtime/link.h"
 #include "worker/runtime/task.h"
@@ -33,7 +35,7 @@
 #define FRAMES_MAX	64
 #define CRASH_STACK	(64u << 10)
 
-static const struct handler	*const handlers[] = { &echo_handler };
+static const struct handler	*const handlers[] = { &echo_handler, &chat_handler };
 
 static const char	 usage[] =
     "usage: bulkhead-worker [--help | --version]\n"
@@ -209,6 +211,7 @@ on_task_timer(void *arg)
 
 static const struct tasks_ops	 tasks_ops = { world_send, world_now, world_wake_at, end_done };
 static const struct rest_ops	 rest_ops = { world_send, end_done };
+static const struct chat_ops	 chat_ops = { world_send };
 
 /* ---- HELLO ---- */
 
@@ -271,6 +274,8 @@ build_rest(struct wrk *w, const struct msg_HELLO *h, const char **why_r)
 		*why_r = "HELLO lacks token, api_url or rest_per_second";
 	else
 		w->rest = rest_new(w->loop, &cf, &rest_ops, w, why_r);
+	if (w->rest != NULL)
+		w->growing = growing_new(w->loop, w->rest, world_send, w);
 	mem_wipe_free(&token);
 	free(api);
 	free(agent);
@@ -284,12 +289,23 @@ build_handler(struct wrk *w, const struct msg_HELLO *h, const char **why_r)
 {
 	for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++)
 		if (span_is(h->role, handlers[i]->role)) {
+			if (handlers[i] == &chat_handler &&
+			    (w->chat = chat_new(w->loop, h, &chat_ops, w, why_r)) == NULL)
+				return -1;
 			w->task_timer = timer_new(w->loop, on_task_timer, w);
 			w->tasks = tasks_new(handlers[i], w->board, h->last_word_ms, &tasks_ops, w);
+			tasks_role(w->tasks, w->chat);
 			return 0;
 		}
 	*why_r = "this program has no such role";
 	return -1;
+}
+
+static void
+list_verb(struct buf *b, const char *verb, const char *help)
+{
+	msg_list_str(b, span_of(verb));
+	msg_list_str(b, span_of(help));
 }
 
 static void
@@ -302,10 +318,13 @@ say_ready(struct wrk *w)
 
 	verbs = request_methods(&n);
 	if (w->rest != NULL)
-		for (size_t i = 0; i < n; i++) {
-			msg_list_str(&b, span_of(verbs[i]));
-			msg_list_str(&b, SPAN("one request to Discord's REST API"));
-		}
+		for (size_t i = 0; i < n; i++)
+			list_verb(&b, verbs[i], "one request to Discord's REST API");
+#define VERB(name, help)	list_verb(&b, #name, help);
+	if (w->chat != NULL) {
+		CHAT_VERBS(VERB)
+	}
+#undef VERB
 	m.verbs = msg_list_of(&b);
 	link_send(w->link, MSG_READY, &m);
 	buf_fini(&b);
@@ -389,6 +408,8 @@ on_common(struct wrk *w, const struct msg_in *in)
 	case MSG_SELF:
 		if (w->tasks != NULL)
 			tasks_self(w->tasks, in->SELF.user);
+		if (w->growing != NULL)
+			growing_self(w->growing, in->SELF.user);
 		return true;
 	case MSG_FAULT:
 		on_fault(&in->FAULT);
@@ -399,14 +420,21 @@ on_common(struct wrk *w, const struct msg_in *in)
 }
 
 static bool
-on_handler_msg(struct tasks *t, const struct msg_in *in)
+on_handler_msg(struct tasks *t, struct chat *c, const struct msg_in *in)
 {
 	switch (in->type) {
+	case MSG_CALL:
+		if (c != NULL)
+			chat_call(c, &in->CALL);
+		return c != NULL;
 	case MSG_EVENT:
 		tasks_event(t, &in->EVENT);
 		return true;
 	case MSG_RESULT:
 		tasks_result(t, &in->RESULT);
+		return true;
+	case MSG_STREAM_STATE:
+		tasks_stream_state(t, &in->STREAM_STATE);
 		return true;
 	case MSG_CANCEL:
 		tasks_cancel(t, &in->CANCEL);
@@ -420,7 +448,7 @@ on_handler_msg(struct tasks *t, const struct msg_in *in)
 }
 
 static bool
-on_rest_msg(struct rest *r, const struct msg_in *in)
+on_rest_msg(struct rest *r, struct growing *g, const struct msg_in *in)
 {
 	switch (in->type) {
 	case MSG_CALL:
@@ -430,7 +458,20 @@ on_rest_msg(struct rest *r, const struct msg_in *in)
 		if (in->CANCEL.kind == 1)
 			rest_cancel(r, in->CANCEL.id);
 		return true;
+	case MSG_STREAM_OPEN:
+		growing_open(g, &in->STREAM_OPEN);
+		return true;
+	case MSG_STREAM_TEXT:
+		growing_text(g, &in->STREAM_TEXT);
+		return true;
+	case MSG_STREAM_END:
+		growing_end(g, &in->STREAM_END);
+		return true;
+	case MSG_STREAM_STATE:
+		growing_state(g, &in->STREAM_STATE);
+		return true;
 	case MSG_DRAIN:
+		growing_drain(g);
 		rest_drain(r, in->DRAIN.finish_ms + in->DRAIN.last_word_ms);
 		return true;
 	default:
@@ -450,7 +491,7 @@ on_msg(void *arg, const struct msg_in *in)
 	else if (!w->greeted)
 		on_bad(w, "the first message is not HELLO");
 	else if (!on_common(w, in) &&
-	    !(w->rest != NULL ? on_rest_msg(w->rest, in) : on_handler_msg(w->tasks, in)))
+	    !(w->rest != NULL ? on_rest_msg(w->rest, w->growing, in) : on_handler_msg(w->tasks, w->chat, in)))
 		on_bad(w, msg_name(in->type));
 }
 
@@ -461,9 +502,10 @@ on_gone(void *arg, const char *why)
 
 	log_redirect(NULL, NULL);		/* to stderr, if someone still reads it */
 	log_info("%s: the supervisor is gone: %s", w->name, why);
-	if (w->rest != NULL && !w->ending)
+	if (w->rest != NULL && !w->ending) {
+		growing_orphaned(w->growing);
 		rest_orphaned(w->rest, w->rest_grace_ms);
-	else
+	} else
 		end(w, CONTRACT_EXIT_OK);
 }
 
@@ -492,6 +534,8 @@ static void
 wrk_fini(struct wrk *w)
 {
 	tasks_free(&w->tasks);
+	chat_free(&w->chat);
+	growing_free(&w->growing);
 	rest_free(&w->rest);
 	if (w->link != NULL) {
 		send_counts(w);

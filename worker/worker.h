@@ -14,6 +14,8 @@ struct loop;
 struct timer;
 struct tasks;
 struct rest;
+struct growing;
+struct chat;
 struct handler;
 
 /*
@@ -27,6 +29,8 @@ struct wrk {
 	char		 name[112];	/* "echo.0#3" */
 	struct tasks	*tasks;		/* handlers */
 	struct rest	*rest;		/* the role rest */
+	struct growing	*growing;	/* its streams */
+	struct chat	*chat;		/* the role chat, beside tasks */
 	struct timer	*beat;		/* ticks the board and sends COUNT */
 	struct timer	*task_timer;
 	uint64_t	 beat_ms;

@@ -774,6 +774,12 @@ calls_active(const struct calls *cs)
 	return cs->active == NULL ? NULL : cs->active->child;
 }
 
+struct child *
+calls_service(const struct calls *cs)
+{
+	return can_send(cs) ? cs->active->child : NULL;
+}
+
 size_t
 calls_open(const struct calls *cs)
 {

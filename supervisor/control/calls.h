@@ -53,6 +53,8 @@ void		 calls_service_down(struct calls *, struct child *, bool asked);
  */
 void		 calls_worker_down(struct calls *, struct child *);
 const struct child *calls_active(const struct calls *);
+/* The one that CALLs go to now; NULL: none, or the gate is shut. */
+struct child	*calls_service(const struct calls *);
 size_t		 calls_open(const struct calls *);
 /* Send what the journal had no room for.  Call at the loop tail. */
 void		 calls_run(struct calls *);

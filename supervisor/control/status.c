@@ -11,6 +11,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "supervisor/control/calls.h"
+#include "supervisor/control/streams.h"
 #include "supervisor/control/status.h"
 
 #define DEAF_MS		60000	/* without a live gateway for so long: down */
@@ -325,6 +326,7 @@ put_worker(void *arg, const struct worker_view *v)
 	json_kv_u64(o, "uptime_ms", v->uptime_ms);
 	json_kv_u64(o, "open", v->open);
 	json_kv_u64(o, "scopes", v->scopes);
+	json_kv_u64(o, "streams", v->child == NULL ? 0 : streams_open_n(w->sup->streams, v->child));
 	json_kv_u64(o, "credit", v->credit);
 	json_kv_u64(o, "restarts", v->restarts);
 	json_kv_u64(o, "rss_kib", v->rss_kib);
@@ -433,6 +435,7 @@ status_json(struct sup *sup, struct buf *out)
 	put_pools(sup, &o);
 	put_workers(sup, &o, NULL);
 	json_kv_u64(&o, "calls_open", sup->calls == NULL ? 0 : calls_open(sup->calls));
+	json_kv_u64(&o, "streams_open", streams_open_n(sup->streams, NULL));
 	put_counts(sup, &o);
 	json_obj_end(&o);
 }

@@ -12,6 +12,7 @@
 #include "proto/contract.h"
 #include "supervisor/control/calls.h"
 #include "supervisor/control/client.h"
+#include "supervisor/control/poolcalls.h"
 #include "supervisor/control/status.h"
 
 enum privilege { READ, CHANGE };
@@ -322,6 +323,90 @@ cmd_stop(struct client *cl, const struct ask *ask)
 	sup_stop(cl->control->sup, why);
 }
 
+/* ---- POOL VERB ---- */
+
+struct pool_search {
+	struct span	 verb;
+	struct child	*child;		/* out: READY, and answers the verb */
+	bool		 found;		/* there is such a pool */
+	bool		 up;		/* one of its workers is READY */
+};
+
+static void
+search_worker(void *arg, const struct worker_view *w)
+{
+	struct pool_search	*s = arg;
+
+	s->found = true;
+	if (w->child == NULL || strcmp(w->state, "ready") != 0)
+		return;
+	s->up = true;
+	if (s->child == NULL && child_answers(w->child, s->verb))
+		s->child = w->child;
+}
+
+static void
+on_pool_answered(void *arg, const struct msg_RESULT *res)
+{
+	struct pending	*p = arg;
+	struct client	*cl = pending_free(p);
+	struct json_out	 o;
+	char		 why[513];
+
+	if (cl == NULL)
+		return;
+	json_out_init(&o, client_doc(cl));
+	json_obj(&o);
+	json_kv_cstr(&o, "error", error_name(res->error));
+	json_kv_str(&o, "why", res->why);
+	json_kv_str(&o, "answer", res->body);
+	json_obj_end(&o);
+	span_copy(res->why, why, sizeof(why));
+	client_answer(cl, res->error == ERR_OK ? CTL_EXIT_OK : CTL_EXIT_FAILED,
+	    res->error == ERR_OK ? "" : why);
+}
+
+/* False: it is no pool. */
+static bool
+ask_pool(struct client *cl, struct span pool, const struct ask *ask)
+{
+	struct sup		*sup = cl->control->sup;
+	struct pool_search	 s = { .verb = ask->words_n > 0 ? ask->words[0] : SPAN_NONE };
+	struct buf		 body = { 0 };
+	struct pending		*p;
+	char			 name[64];
+
+	span_copy(pool, name, sizeof(name));
+	if (sup->pools != NULL)
+		pools_each(sup->pools, name, search_worker, &s);
+	if (!s.found || span_is(pool, "rest"))
+		return false;
+	if (!cl->may_change)
+		client_endf(cl, CTL_EXIT_DENIED, "only root and the user of the supervisor may ask"
+		    " pools");
+	else if (s.child == NULL)
+		client_endf(cl, s.up ? CTL_EXIT_USAGE : CTL_EXIT_FAILED, s.up ?
+		    "the workers of pool %s do not answer '%.*s'" :
+		    "no worker of pool %s is ready to answer '%.*s'", name,
+		    (int)(s.verb.n > 64 ? 64 : s.verb.n), s.verb.p == NULL ? "" : s.verb.p);
+	else {
+		for (size_t i = 1; i < ask->words_n; i++) {
+			if (i > 1)
+				buf_add(&body, " ", 1);
+			buf_add_span(&body, ask->words[i]);
+		}
+		p = pending_new(cl, pool, false);
+		log_info("%s asks pool %s", cl->tag, name);
+		if (poolcalls_ask(sup->poolcalls, s.child, pool, s.verb, buf_span(&body),
+		    on_pool_answered, p) != ERR_OK) {
+			(void)pending_free(p);
+			client_endf(cl, CTL_EXIT_FAILED, "pool %s has too much to answer", name);
+		}
+		buf_fini(&body);
+	}
+	return true;
+}
+
 static const struct command {
 	const char	*name, *args;
 	size_t		 min, max;
@@ -355,9 +440,10 @@ verbs_run(struct client *cl, struct span verb, const struct ask *ask)
 	for (size_t i = 0; i < COMMANDS_N; i++)
 		if (span_is(verb, commands[i].name))
 			cmd = &commands[i];
-	if (cmd == NULL)
-		unknown_command(cl, verb);
-	else if (ask->words_n < cmd->min || ask->words_n > cmd->max)
+	if (cmd == NULL) {
+		if (!ask_pool(cl, verb, ask))
+			unknown_command(cl, verb);
+	} else if (ask->words_n < cmd->min || ask->words_n > cmd->max)
 		client_endf(cl, CTL_EXIT_USAGE, "usage: bulkheadctl %s%s%s", cmd->name,
 		    cmd->args[0] == '\0' ? "" : " ", cmd->args);
 	else if (cmd->privilege == CHANGE && !cl->may_change)

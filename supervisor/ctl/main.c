@@ -82,6 +82,8 @@ print_help(FILE *f)
 		print_command(f, &commands[i]);
 	print_command(f, &(const struct command){ .name = "help", .args = "[COMMAND]",
 	    .help = "this, or one command" });
+	print_command(f, &(const struct command){ .name = "POOL", .args = "VERB [TEXT]",
+	    .help = "ask a pool, e.g. chat try \"hello\"" });
 	fputs("\noptions:\n"
 	    "  -s, --socket SOCKET   control socket; default $BULKHEAD_SOCKET, else\n"
 	    "                        " SOCKET_DEFAULT "\n"
@@ -521,8 +523,11 @@ main(int argc, char **argv)
 	}
 	if (strcmp(argv[0], "help") == 0)
 		return printed(help(argc, argv));
-	if ((c = command_find(argv[0])) == NULL)
+	/* With words behind it, it may be a pool: the supervisor knows. */
+	if ((c = command_find(argv[0])) == NULL && argc < 2)
 		unknown_command(argv[0]);
+	if (c == NULL)
+		return ask(&ctl, argc, argv);
 	if ((size_t)argc - 1 < c->min || (size_t)argc - 1 > c->max)
 		usage_of(c);
 	return ask(&ctl, argc, argv);

@@ -402,8 +402,9 @@ print_worker(FILE *f, const json_t *w)
 		fprintf(f, "%-12s%" PRIu64 "\n", "pid", get_u64(w, "pid"));
 		fprintf(f, "%-12s%s\n", "up",
 		    clock_human_ms(get_u64(w, "uptime_ms"), text, sizeof(text)));
-		fprintf(f, "%-12s%" PRIu64 " of %" PRIu64 ", %" PRIu64 " scopes\n", "open",
-		    get_u64(w, "open"), get_u64(w, "credit"), get_u64(w, "scopes"));
+		fprintf(f, "%-12s%" PRIu64 " of %" PRIu64 ", %" PRIu64 " scopes, %" PRIu64
+		    " streams\n", "open", get_u64(w, "open"), get_u64(w, "credit"),
+		    get_u64(w, "scopes"), get_u64(w, "streams"));
 		fprintf(f, "%-12s%" PRIu64 " KiB\n", "memory", get_u64(w, "rss_kib"));
 	}
 	if (get_u64(w, "retry_in_ms") != 0)
@@ -708,6 +709,8 @@ output_text(FILE *f, const char *verb, const char *topic, const json_t *doc,
 		print_counters(f, doc, look);
 	else if (strcmp(topic, "config") == 0)
 		print_config(f, doc);
+	else if (json_is_string(json_object_get(doc, "answer")))
+		fprintf(f, "%s\n", json_string_value(json_object_get(doc, "answer")));
 	else if (json_is_object(doc))
 		print_pairs(f, doc, 0);
 	else {

@@ -77,6 +77,7 @@ struct child {
 	struct mono		 second;
 	unsigned		 said;
 	uint64_t		 unsaid;
+	struct buf		 verbs;		/* of READY */
 	struct session_view	 sessions[SESSIONS_MAX];
 	size_t			 sessions_n;
 
@@ -293,6 +294,8 @@ take(struct child *c, const struct msg_in *in, const char **why_r)
 			    in->READY.version, PROTO_VERSION);
 			return -1;
 		}
+		buf_reset(&c->verbs);
+		buf_add_span(&c->verbs, in->READY.verbs.raw);
 		if (c->reaped)
 			c->deaf = true;		/* too late to be anybody's worker */
 		else
@@ -467,6 +470,7 @@ child_free(struct child **cp)
 	close(c->pidfd);
 	timer_free(&c->timer);
 	chan_free(&c->chan);
+	buf_fini(&c->verbs);
 	loop_park(c->loop, c, free_parked);
 }
 
@@ -773,6 +777,19 @@ void
 child_peer_set(struct child *c, void *peer)
 {
 	c->peer = peer;
+}
+
+bool
+child_answers(const struct child *c, struct span verb)
+{
+	struct msg_list_iter	 it = { buf_span(&c->verbs), 0 };
+	struct span		 name, help;
+
+	while (msg_list_more(&it) && msg_list_next_str(&it, &name) &&
+	    msg_list_next_str(&it, &help))
+		if (span_eq(name, verb))
+			return true;
+	return false;
 }
 
 size_t

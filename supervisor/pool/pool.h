@@ -118,6 +118,8 @@ pid_t		 child_pid(const struct child *);
 /* What child_peer_set stored: the queue's worker. */
 void		*child_peer(const struct child *);
 void		 child_peer_set(struct child *, void *);
+/* Is it a verb that its READY named? */
+bool		 child_answers(const struct child *, struct span verb);
 /* The sessions that it reported, as they were last; at most 4. */
 struct session_view {
 	char		 tag[65], why[257];

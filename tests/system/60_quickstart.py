@@ -25,9 +25,16 @@ def test_once():
 
 def test_once_without_an_answer(monkeypatch):
     env = environment() | {"BULKHEAD_ANSWER_S": "1"}
-    done = subprocess.run([*QUICKSTART, "--once", "good morning"], capture_output=True, text=True, timeout=120,
+    done = subprocess.run([*QUICKSTART, "--once", "!good morning"], capture_output=True, text=True, timeout=120,
                           check=False, stdin=subprocess.DEVNULL, env=env)
-    assert done.returncode == 1 and "no answer" in done.stderr
+    assert done.returncode == 1 and "no whole answer" in done.stderr
+
+
+def test_once_with_a_model():
+    done = subprocess.run([*QUICKSTART, "--once", "who are you?"], capture_output=True, text=True, timeout=120,
+                          check=False, stdin=subprocess.DEVNULL, env=environment() | {"BULKHEAD_ANSWER_S": "60"})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"bot> \w+", done.stdout) and "chat.0" in done.stdout
 
 
 def test_conversation():
@@ -54,6 +61,8 @@ def test_conversation():
         child.expect(r"killed supervisor \(pid (\d+)\)")
         child.sendline("!ping")
         child.expect("bot> pong")
+        child.sendline("hello model")
+        child.expect("bot> [A-Za-z]")
         child.sendline("/kill nobody")
         child.expect("no such worker")
         child.sendline("/nonsense")

@@ -152,7 +152,8 @@ journal_unasked(struct journal *j, struct delivery *d, uint64_t ordinal)
 			free(d->effects[i].route);
 			d->effects[i] = d->effects[--d->effects_n];
 		}
-	snprintf(journal_did + n, sizeof(journal_did) - n, "unasked %llu;", (unsigned long long)ordinal);
+	snprintf(journal_did + n, sizeof(journal_did) - n, "unasked %llu;",
+	    (unsigned long long)ordinal);
 }
 
 bool
@@ -463,8 +464,8 @@ large_calls_are_not_kept(void **state)
 }
 
 /*
- * Answered with ERETRY each time, a delivery was set aside as poison while the journal was full: it waits
- * like a call without a rest worker.
+ * Answered with ERETRY each time, a delivery was set aside as poison while the journal was full: it
+ * waits like a call without a rest worker.
  */
 static void
 no_room_in_the_journal_is_waited_out(void **state)
@@ -489,8 +490,8 @@ no_room_in_the_journal_is_waited_out(void **state)
 }
 
 /*
- * Limited, or never sent, for longer than a nonce is good: it was ambiguous though nothing was ever done.
- * After a death of the rest worker that had it, it is in doubt whatever the next one says.
+ * Limited, or never sent, for longer than a nonce is good: it was ambiguous though nothing was ever
+ * done.  After a death of the rest worker that had it, it is in doubt whatever the next one says.
  */
 static void
 what_was_never_done_is_not_in_doubt(void **state)

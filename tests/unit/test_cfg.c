@@ -23,6 +23,7 @@ static char	 dir[] = "/tmp/bulkhead-cfg.XXXXXX";
 static char	 conf[64], token_file[64];
 
 #define TOKEN	"token = \"abc.def\"\n"
+#define MODEL	"model \"a\" { base_url = \"https://example.com/v1/\" name = m }\n"
 #define POOL	"pool \"echo\" { handler = \"echo\" }\n"
 
 static void
@@ -275,9 +276,9 @@ static const struct { const char *text, *want; } mistakes[] = {
 	  "b.conf:3: unknown option \"log_levle\"; did you mean \"log_level\"?" },
 	{ TOKEN "zzzzzzzzzz = 5\n" POOL, "b.conf:2: unknown option \"zzzzzzzzzz\"" },
 	{ TOKEN "workers = 5\n" POOL, "b.conf:2: \"workers\" belongs inside pool \"name\" { }" },
-	{ TOKEN "pool \"a\" { handler = echo drain = 3 }", "b.conf:2: \"drain\" belongs outside of the pools" },
-	{ TOKEN "chat {\n a = b { }\n c = {1} }\nmodel \"x\" { }\n" POOL,
-	  "b.conf:2: unknown section \"chat\"\nb.conf:5: unknown section \"model\"" },
+	{ TOKEN "pool \"a\" { handler = echo drain = 3 }", "b.conf:2: \"drain\" belongs outside of the sections" },
+	{ TOKEN "garden {\n a = b { }\n c = {1} }\nstove \"x\" { }\n" POOL,
+	  "b.conf:2: unknown section \"garden\"\nb.conf:5: unknown section \"stove\"" },
 	{ TOKEN "pol \"x\" { handler = echo }\n", "b.conf:2: unknown section \"pol\"; did you mean \"pool\"?" },
 	{ TOKEN "pool \"a\" { handler = echo pool \"b\" { } }", "b.conf:2: a pool inside a pool" },
 	/* repeated */
@@ -287,6 +288,38 @@ static const struct { const char *text, *want; } mistakes[] = {
 	{ TOKEN "pool \"a\" { handler = echo\nhandler = echo }",
 	  "b.conf:3: \"handler\" in pool \"a\" is set twice, first in line 2" },
 	{ TOKEN "intents = auto\nintents = auto\n" POOL, "b.conf:3: \"intents\" is set twice, first in line 2" },
+	{ TOKEN "pool \"c\" { handler = chat }", "b.conf: a pool has the handler chat, and there is no"
+	    " model \"name\" { base_url = ... name = ... }" },
+	{ TOKEN POOL "model { }", "b.conf:3: a model without a name" },
+	{ TOKEN POOL "chat \"x\" { }", "b.conf:3: chat has no name" },
+	{ TOKEN POOL "chat { }\nchat { }", "b.conf:4: chat stands twice, first in line 3" },
+	{ TOKEN POOL "chat { modell = \"a\" }", "b.conf:3: unknown option \"modell\" in chat;"
+	    " did you mean \"model\"?" },
+	{ TOKEN POOL "chat { model = \"b\" }\n" MODEL, "b.conf: \"model\" in chat is \"b\", and there is"
+	    " no model \"b\" { }" },
+	{ TOKEN POOL "chat { bots = some }", "b.conf:3: \"bots\" in chat is none of none, mentions, all:"
+	    " \"some\"" },
+	{ TOKEN POOL "chat { free_channels = { general } }", "b.conf:3: \"free_channels\" in chat holds"
+	    " \"general\", which is not the id of a channel" },
+	{ TOKEN POOL "chat {\n pool \"x\" { }\n}", "b.conf:4: a pool inside a chat" },
+	{ TOKEN POOL "chat {\n", "b.conf:3: the chat that begins here is not closed with \"}\"" },
+	{ TOKEN POOL "base_url = \"http://[::1]:1\"", "b.conf:3: \"base_url\" belongs inside model"
+	    " \"name\" { }" },
+	{ TOKEN POOL MODEL MODEL, "b.conf:4: model \"a\" stands twice, first in line 3" },
+	{ TOKEN POOL "model \"A\" { base_url = \"https://a\" name = m }", "b.conf:3: model name \"A\": a name"
+	    " is made of a-z, 0-9, _ and -" },
+	{ TOKEN POOL "model \"a\" { name = m }", "b.conf:3: \"base_url\" in model \"a\" is missing" },
+	{ TOKEN POOL "model \"a\" { base_url = \"https://a\" }", "b.conf:3: \"name\" in model \"a\" is"
+	    " missing" },
+	{ TOKEN POOL "model \"a\" { name = m base_url = \"http://example.com/v1\" }", "b.conf:3: \"base_url\""
+	    " in model \"a\" is http: only a loopback address may be, all else needs https:"
+	    " \"http://example.com/v1\"" },
+	{ TOKEN POOL "model \"a\" { name = m base_url = \"https://a\" api_key = \"\" }", "b.conf:3: \"api_key\""
+	    " in model \"a\" is empty" },
+	{ TOKEN POOL "model \"a\" { name = m base_url = \"https://a\" temperature = 2.5 }", "b.conf:3:"
+	    " \"temperature\" in model \"a\" is not a number from 0 to 2, as 0.7: \"2.5\"" },
+	{ TOKEN POOL "model \"a\" { name = m base_url = \"https://a\" provider = openia }", "b.conf:3:"
+	    " \"provider\" in model \"a\" is neither auto nor a row of providers.def: \"openia\"" },
 	{ TOKEN POOL POOL, "b.conf:3: pool \"echo\" stands twice, first in line 2" },
 	/* shape */
 	{ TOKEN "drain 5\n" POOL, "b.conf:2: \"=\" is missing after \"drain\"" },
@@ -380,7 +413,7 @@ static const struct { const char *text, *want; } mistakes[] = {
 	  "b.conf:2: pool name \"rest\": a name is not one that the supervisor uses itself" },
 	{ TOKEN "pool \"a\" { handler = rest }\n",
 	  "b.conf:2: handler \"rest\" in pool \"a\": its pool is made by the supervisor itself" },
-	{ TOKEN "pool \"a\" { handler = ecko }\n", "b.conf:2: unknown handler \"ecko\" in pool \"a\"; built in: echo" },
+	{ TOKEN "pool \"a\" { handler = ecko }\n", "b.conf:2: unknown handler \"ecko\" in pool \"a\"; built in: chat echo" },
 	{ TOKEN "pool \"a\" { handler = \"exec:/usr/bin/bot -v\" }\n",
 	  "b.conf:2: handler \"exec:/usr/bin/bot -v\" in pool \"a\": this version does not run programs of your own"
 	  " yet, only built-in handlers" },
@@ -552,6 +585,51 @@ the_token_from_its_file(void **state)
 	cfg_unload(&c);
 }
 
+static void
+models_and_chat(void **state)
+{
+	struct cfg	*c = expect_good(TOKEN "pool \"c\" { handler = chat }\n"
+	    "chat {\n  model = local\n  system_prompt = \"one\\ntwo {bot}\"\n"
+	    "  free_channels = { 1, 22 }\n  stop_words = { stop, halt }\n  merge_gap = 1.5\n}\n"
+	    MODEL "model \"local\" { base_url = \"http://127.0.0.1:8080/v1/\" name = \"x y\""
+	    " api_key = ${CFG_TEST_TOKEN} sees = yes temperature = 0.7 }", true);
+	const struct cfg_model	*m;
+	struct buf		 out = { 0 };
+
+	(void)state;
+	assert_int_equal(c->models_n, 2);
+	m = cfg_chat_model(c);
+	assert_string_equal(m->title, "local");
+	assert_string_equal(m->base_url, "http://127.0.0.1:8080/v1");
+	assert_string_equal(m->name, "x y");
+	assert_string_equal(m->api_key, "from.env");
+	assert_true(m->sees);
+	assert_int_equal(m->total_ms, 600000);
+	assert_string_equal(c->chat.system_prompt, "one\ntwo {bot}");
+	assert_int_equal(c->chat.free_channels.n, 2);
+	assert_string_equal(c->chat.free_channels.v[1], "22");
+	/* The first word is the default's: still a list of two. */
+	assert_int_equal(c->chat.stop_words.n, 2);
+	assert_string_equal(c->chat.stop_words.v[0], "stop");
+	assert_int_equal(c->chat.merge_gap_ms, 1500);
+	assert_int_equal(c->chat.max_messages, 25);
+	assert_true(cfg_pool_wants(&c->pools[0], "MESSAGE_REACTION_ADD"));
+	cfg_json(c, &out);
+	assert_null(memmem(buf_span(&out).p, buf_span(&out).n, "from.env", 8));
+	buf_fini(&out);
+	cfg_unload(&c);
+
+	c = expect_good(TOKEN MODEL "pool \"c\" { handler = chat }\n", true);
+	assert_string_equal(cfg_chat_model(c)->title, "a");
+	assert_int_equal(c->chat.stop_words.n, 1);
+	assert_false(c->chat.stop_words.set);
+	assert_non_null(strstr(c->chat.system_prompt, "{date}"));
+	cfg_unload(&c);
+	c = expect_good(TOKEN POOL, true);
+	assert_null(cfg_chat_model(c));
+	cfg_unload(&c);
+}
+
 /* A default of the table that its own checks refuse would be found at start only. */
 static void
 the_table_is_sound(void **state)
@@ -564,10 +642,10 @@ the_table_is_sound(void **state)
 	assert_true(n > 25);
 	for (i = 0; i < n; i++) {
 		assert_true(o[i].min <= o[i].max);
-		assert_true(strcmp(o[i].scope, "global") == 0 || strcmp(o[i].scope, "pool") == 0);
+		assert_true(o[i].in < CFG_SCOPE__N);
 		assert_true(strcmp(o[i].reload, "live") == 0 || strcmp(o[i].reload, "start") == 0);
 		for (j = 0; j < i; j++)
-			assert_string_not_equal(o[i].name, o[j].name);
+			assert_true(o[i].in != o[j].in || strcmp(o[i].name, o[j].name) != 0);
 	}
 }
 
@@ -649,16 +727,19 @@ show_config(void **state)
 	struct cfg	*c = expect_good(TOKEN "drain = 1.5\npoison = 3\n"
 	    "pool \"p\" { handler = echo events = { TYPING_START } }", true);
 	struct buf	 out = { 0 };
+	const struct cfg_option *all;
 	json_t		*j, *o;
-	size_t		 n;
+	size_t		 n, shown_n = 0;
 
 	(void)state;
 	cfg_json(c, &out);
 	assert_null(memmem(buf_span(&out).p, buf_span(&out).n, "abc.def", 7));
 	j = json_loadb(buf_span(&out).p, buf_span(&out).n, 0, NULL);
 	assert_non_null(j);
-	(void)cfg_options(&n);
-	assert_int_equal(json_array_size(json_object_get(j, "options")), n);
+	all = cfg_options(&n);
+	for (size_t i = 0; i < n; i++)	/* there is no model, so nobody chats */
+		shown_n += all[i].in == CFG_SCOPE_GLOBAL || all[i].in == CFG_SCOPE_POOL;
+	assert_int_equal(json_array_size(json_object_get(j, "options")), shown_n);
 	assert_int_equal(strlen(json_string_value(json_object_get(j, "hash"))), 16);
 	assert_int_equal(json_array_size(json_object_get(j, "intents")), 2);
 	o = option_json(j, "token");
@@ -784,6 +865,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(odd_files),
 		cmocka_unit_test(cut_anywhere),
 		cmocka_unit_test(the_token_from_its_file),
+		cmocka_unit_test(models_and_chat),
 		cmocka_unit_test(the_table_is_sound),
 		cmocka_unit_test(a_frame_is_checked_again),
 		cmocka_unit_test(show_config),

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "worker/echo/echo.h"
+#include "worker/echo/recite.h"
 
 #define BLANKS	" \t\r\n"
 
@@ -54,18 +55,20 @@ on_message(struct scope *s, json_t *m)
 		return;
 	if (is_ping(content))
 		reply(s, channel, id, "pong");
+	else
+		(void)recite(s, strtoull(channel, NULL, 10), strtoull(id, NULL, 10), content);
 }
 
 /*
- * Nearly no message is a ping: only of one that may be is a tree made.  An escape may spell
+ * Nearly no message is for us: only of one that may be is a tree made.  An escape may spell
  * anything.
  */
 static bool
-may_be_ping(struct span body)
+may_be_ours(struct span body)
 {
 	const char	*p = body.p, *end = body.p + body.n;
 
-	if (memmem(body.p, body.n, "!ping", 5) != NULL)
+	if (memmem(body.p, body.n, "!ping", 5) != NULL || memmem(body.p, body.n, "!stream", 7) != NULL)
 		return true;
 	while ((p = memchr(p, '\\', (size_t)(end - p))) != NULL && end - p >= 2) {
 		if (p[1] == 'u')
@@ -80,7 +83,7 @@ start(struct scope *s, const struct msg_EVENT *ev)
 {
 	json_t	*m;
 
-	if (!span_is(ev->name, "MESSAGE_CREATE") || !may_be_ping(ev->body))
+	if (!span_is(ev->name, "MESSAGE_CREATE") || !may_be_ours(ev->body))
 		return;
 	m = json_loadb(ev->body.p, ev->body.n, 0, NULL);
 	on_message(s, m);

@@ -23,6 +23,7 @@
 
 #define BACKOFF_MS	250	/* doubled by each retry, with jitter of half to one and a half */
 #define WHY_MAX		256
+#define OWN_NUMBERS	(1ull << 63)	/* above those of the supervisor, which counts from 1 */
 
 struct request {
 	struct lane_item	 item;		/* first: lanes hand it back */
@@ -30,6 +31,8 @@ struct request {
 	TAILQ_ENTRY(request)	 doomed_entry;
 	struct rest		*rest;
 	uint64_t		 call, delivery, ordinal;
+	struct rest_own		 own;		/* done NULL: a CALL */
+	double			 remaining, reset_after_s;	/* of the last answer */
 	char			 method[8];
 	char			*path;
 	struct buf		 body;
@@ -61,6 +64,8 @@ struct rest {
 	char			*authorization;
 	uint64_t		 call_ms;
 	size_t			 open_n, wire_n;
+	uint64_t		 own;		/* number of the last request of our own */
+	bool			 more;		/* put into the lanes while they ran */
 	bool			 draining, orphaned, over;
 };
 
@@ -135,9 +140,14 @@ static void
 finish(struct request *rq, enum error error, unsigned status, uint64_t id, const char *why,
     struct span body)
 {
-	struct rest	*r = rq->rest;
-	uint64_t	 call = rq->call;
-	char		 text[ROUTE_SHOWN_MAX];
+	struct rest		*r = rq->rest;
+	uint64_t		 call = rq->call;
+	struct rest_own		 own = rq->own;
+	struct rest_answer	 a = {
+		.error = error, .status = status, .id = id, .body = body,
+		.remaining = rq->remaining, .reset_after_s = rq->reset_after_s,
+	};
+	char			 text[ROUTE_SHOWN_MAX];
 
 	if (error != ERR_OK && error != ERR_EHTTP && error != ERR_ECANCELLED)
 		log_warnx("rest#%llu %s: %s status=%u retries=%u", (unsigned long long)call,
@@ -145,8 +155,11 @@ finish(struct request *rq, enum error error, unsigned status, uint64_t id, const
 	else
 		log_trace("rest", "rest#%llu %s: status=%u retries=%u", (unsigned long long)call,
 		    shown(rq, text), status, rq->retries);
-	send_result(r, call, error, status, id, why, body);
+	if (own.done == NULL)
+		send_result(r, call, error, status, id, why, body);
 	request_free(rq);
+	if (own.done != NULL)
+		own.done(own.arg, &a);
 	over_if_empty(r);
 }
 
@@ -202,6 +215,22 @@ ask(void *arg, struct lane_item *item, struct mono now, struct mono *until_r)
 }
 
 static void	 on_answer(const struct curl_answer *, void *);
+static const char *body_with_nonce(struct request *, struct span);
+
+/* The body of a request of our own is made when it leaves: the latest text wins. */
+static void
+fill_late(struct request *rq)
+{
+	struct buf	 b = { 0 };
+
+	if (rq->own.body == NULL)
+		return;
+	rq->own.body(rq->own.arg, &b);
+	buf_reset(&rq->body);
+	if (rq->route.rule.settle != SETTLE_NONCE || body_with_nonce(rq, buf_span(&b)) != NULL)
+		buf_add_span(&rq->body, buf_span(&b));
+	buf_fini(&b);
+}
 
 static void
 go(void *arg, struct lane_item *item)
@@ -213,7 +242,6 @@ go(void *arg, struct lane_item *item)
 	struct http_request	 h = {
 		.method = rq->method, .path = rq->path,
 		.authorization = rq->ticket.authorized ? r->authorization : NULL,
-		.body = buf_span(&rq->body),
 		/* A little beyond the deadline, whose own timer has a better word for it. */
 		.total_ms = left < r->call_ms ? left + 1000 : r->call_ms,
 		/*
@@ -227,6 +255,8 @@ go(void *arg, struct lane_item *item)
 
 	if (fault_armed_any() && fault_hits(FAULT_REST_CRASH_BEFORE, span_of(shown(rq, text))))
 		raise(SIGKILL);
+	fill_late(rq);
+	h.body = buf_span(&rq->body);
 	limit_sent(r->limit, &rq->ticket, now);
 	error = http_start(r->http, r->session, &h, on_answer, rq, &rq->http);
 	if (error != ERR_OK) {
@@ -245,9 +275,12 @@ pump(struct rest *r)
 
 	if (r->orphaned)
 		return;
-	next = lanes_run(r->lanes, clock_mono());
-	while ((rq = TAILQ_FIRST(&r->doomed)) != NULL)
-		finish_error(rq, rq->doom);
+	do {
+		r->more = false;
+		next = lanes_run(r->lanes, clock_mono());
+		while ((rq = TAILQ_FIRST(&r->doomed)) != NULL)
+			finish_error(rq, rq->doom);
+	} while (r->more);		/* who was told of an end asked for something else */
 	if (mono_is_never(next))
 		timer_stop(r->pump_timer);
 	else
@@ -443,6 +476,8 @@ answered(struct request *rq, const struct curl_answer *a)
 	char			 text[ROUTE_SHOWN_MAX];
 
 	read_limits(a, &l);
+	rq->remaining = l.remaining;
+	rq->reset_after_s = l.reset_after_s;
 	kind = limit_answer(r->limit, &rq->ticket, &l, clock_mono());
 	if (fault_armed_any() && fault_hits(FAULT_REST_CRASH_AFTER, span_of(shown(rq, text))))
 		raise(SIGKILL);
@@ -498,25 +533,28 @@ is_object(struct span json)
 	return t == JSON_TOK_END;
 }
 
-/*
- * The same for the same (delivery, ordinal), whichever process sends it; without a delivery nobody
- * but this process will ever send it again.
- */
-static void
-nonce_make(const struct request *rq, char dst[16])
+void
+rest_nonce(uint64_t delivery, uint64_t ordinal, char dst[REST_NONCE_BYTES])
 {
 	static const char	 digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
 	uint64_t		 h = SPAN_HASH_SEED;
 	int			 n = 0;
 
-	if (rq->delivery != 0) {
-		h = span_hash_add_u64(h, rq->delivery);
-		h = span_hash_add_u64(h, rq->ordinal);
-	} else
-		h = span_hash_add_u64(h, clock_random(UINT64_MAX));
+	h = span_hash_add_u64(h, delivery);
+	h = span_hash_add_u64(h, ordinal);
 	for (h = span_hash_end(h); h != 0; h /= 36)
 		dst[n++] = digits[h % 36];
 	dst[n] = '\0';
+}
+
+/* Without a delivery nobody but this process will ever send it again. */
+static void
+nonce_make(const struct request *rq, char dst[REST_NONCE_BYTES])
+{
+	if (rq->delivery != 0)
+		rest_nonce(rq->delivery, rq->ordinal, dst);
+	else
+		rest_nonce(clock_random(UINT64_MAX), 0, dst);
 }
 
 /*
@@ -529,7 +567,7 @@ body_with_nonce(struct request *rq, struct span body)
 {
 	enum json_token	 t;
 	struct span	 v;
-	char		 nonce[16];
+	char		 nonce[REST_NONCE_BYTES];
 	size_t		 brace;
 	bool		 first = true;
 
@@ -578,6 +616,8 @@ request_fill(struct request *rq, const struct msg_CALL *m)
 	rq->item.lane = rq->route.ordered ||
 	    (m->lane == LANE_INTERACTION && !rq->route.interaction) ?
 	    rq->route.rule.lane : (enum lane)m->lane;
+	if (rq->own.done != NULL)
+		return NULL;
 	if (rq->route.rule.settle == SETTLE_NONCE)
 		return body_with_nonce(rq, m->body);
 	buf_add_span(&rq->body, m->body);
@@ -614,6 +654,7 @@ request_new(struct rest *r, const struct msg_CALL *m)
 
 	rq->rest = r;
 	rq->call = m->call;
+	rq->remaining = rq->reset_after_s = -1;
 	rq->delivery = m->delivery;
 	rq->ordinal = m->ordinal;
 	rq->repeated = m->asked_ms != 0;
@@ -653,6 +694,50 @@ rest_call(struct rest *r, const struct msg_CALL *m)
 		lanes_put(r->lanes, &rq->item);
 		pump(r);
 	}
+}
+
+uint64_t
+rest_ask(struct rest *r, const struct msg_CALL *call, const struct rest_own *own)
+{
+	struct msg_CALL	 m = *call;
+	const char	*why = NULL;
+	enum error	 error = admit(r, &m, &why);
+	struct request	*rq;
+
+	m.call = OWN_NUMBERS | ++r->own;
+	rq = request_new(r, &m);
+	rq->own = *own;
+	(void)request_fill(rq, &m);
+	if (error == ERR_OK && in_doubt(rq))
+		error = ERR_EAMBIGUOUS;
+	if (error == ERR_OK)
+		lanes_put(r->lanes, &rq->item);
+	else
+		(void)doom(rq, error);
+	r->more = true;
+	timer_arm_ms(r->pump_timer, 0);
+	return m.call;
+}
+
+static void
+nobody(void *arg, const struct rest_answer *a)
+{
+	(void)arg;
+	(void)a;
+}
+
+void
+rest_forget(struct rest *r, uint64_t number)
+{
+	struct request	 key = { .call = number }, *rq;
+
+	rq = RB_FIND(requests, &r->requests, &key);
+	if (rq == NULL)
+		return;
+	if (rq->http == NULL)
+		request_free(rq);
+	else
+		rq->own = (struct rest_own){ .done = nobody };
 }
 
 void

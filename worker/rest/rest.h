@@ -40,6 +40,39 @@ struct rest	*rest_new(struct loop *, const struct rest_config *, const struct re
 void		 rest_free(struct rest **);		/* what is open ends without a RESULT */
 void		 rest_call(struct rest *, const struct msg_CALL *);
 void		 rest_cancel(struct rest *, uint64_t call);
+
+/* ---- requests of the worker's own: those of streams ---- */
+
+struct rest_answer {
+	enum error	 error;
+	unsigned	 status;
+	uint64_t	 id;			/* as in RESULT */
+	struct span	 body;
+	double		 remaining, reset_after_s;	/* of its bucket; negative: not said */
+};
+
+struct rest_own {
+	/* Appends the body when the request leaves, and again when it is repeated.  NULL: none. */
+	void	(*body)(void *arg, struct buf *);
+	/* Called once, never from inside rest_ask. */
+	void	(*done)(void *arg, const struct rest_answer *);
+	void	*arg;
+};
+
+/* As rest_call, with its number chosen here; m's body and number are not looked at. */
+uint64_t	 rest_ask(struct rest *, const struct msg_CALL *m, const struct rest_own *);
+/*
+ * rest_own is not called any more.  What waits is not sent, what is on the wire goes on.  A number
+ * that is over is ignored.
+ */
+void		 rest_forget(struct rest *, uint64_t number);
+/*
+ * The nonce of a message, in base 36: the same for the same (delivery, ordinal), whichever process
+ * sends it.
+ */
+#define REST_NONCE_BYTES	16
+void		 rest_nonce(uint64_t delivery, uint64_t ordinal, char dst[REST_NONCE_BYTES]);
+
 /*
  * No new calls; what is open may take so long.  What is left then has no RESULT: the supervisor
  * gives it to another.

@@ -51,6 +51,25 @@ struct child {
 	char			 bytes[];
 };
 
+/* A reply that grows.  Its whole text is kept: another rest worker may ask for it again. */
+struct reply {
+	TAILQ_ENTRY(reply)	 entry;
+	RB_ENTRY(reply)		 by_number;
+	struct scope		*scope;
+	struct msg_STREAM_OPEN	 asked;		/* stream 0: between two openings */
+	struct buf		 text;
+	size_t			 sent;		/* of it, to the one that has it open */
+	bool			 open;		/* somebody takes text */
+	bool			 ended;		/* that one was told of the end */
+	uint64_t		 end;		/* kind; 0 it may grow */
+	char			 note[513];
+	struct mono		 first, next;	/* opened first; the next piece may go */
+	unsigned		 failed;	/* times it met an error that may pass */
+	struct alarm		 alarm;
+	void			(*fn)(struct scope *, const struct msg_STREAM_STATE *, void *);
+	void			*arg;
+};
+
 struct scope {
 	struct mail		 mail;
 	RB_ENTRY(scope)		 by_delivery;
@@ -61,6 +80,7 @@ struct scope {
 	uint64_t		 ordinal;	/* of the last changing call */
 	unsigned		 running;	/* its code is on the stack */
 	TAILQ_HEAD(, child)	 children;
+	TAILQ_HEAD(, reply)	 replies;
 	/* the delivery's deadline, then the end of the last word */
 	struct alarm		 limit;
 	struct alarm		 late;
@@ -72,6 +92,7 @@ struct scope {
 RB_HEAD(alarms, alarm);
 RB_HEAD(deliveries, scope);
 RB_HEAD(open_calls, child);
+RB_HEAD(open_replies, reply);
 TAILQ_HEAD(scope_list, scope);
 
 struct tasks {
@@ -84,11 +105,13 @@ struct tasks {
 	struct scope_list	 scopes;	/* open, in the order of arrival */
 	struct scope_list	 ready;		/* to be started by run_ready */
 	struct open_calls	 calls;
+	struct open_replies	 replies;
 	struct alarms		 alarms;
 	struct mono		 woken_at;	/* what wake_at was told last */
-	uint64_t		 alarm_number, call_number;
+	uint64_t		 alarm_number, call_number, stream_number;
 	uint64_t		 last_word_ms;
 	uint64_t		 self;
+	void			*role;
 	struct alarm		 drain;
 	bool			 draining, drained, running_ready;
 	size_t			 open_n;
@@ -114,9 +137,16 @@ call_cmp(struct child *a, struct child *b)
 	return TREE_CMP(a->call, b->call);
 }
 
+static int
+reply_cmp(struct reply *a, struct reply *b)
+{
+	return TREE_CMP(a->asked.stream, b->asked.stream);
+}
+
 TREE_GENERATE(alarms, alarm, by_time, alarm_cmp)
 TREE_GENERATE(deliveries, scope, by_delivery, delivery_cmp)
 TREE_GENERATE(open_calls, child, by_call, call_cmp)
+TREE_GENERATE(open_replies, reply, by_number, reply_cmp)
 
 static void	 run_ready(struct tasks *);
 static void	 settle(struct scope *);
@@ -387,6 +417,243 @@ scope_timer(struct scope *s, uint64_t ms, void (*fn)(struct scope *, enum error,
 	return true;
 }
 
+/* ---- work elsewhere ---- */
+
+/* A timer that is never armed: it ends as all children do when the scope is cancelled. */
+struct hold *
+scope_hold(struct scope *s, void (*fn)(struct scope *, enum error, void *), void *arg)
+{
+	struct child	*c;
+
+	if (s->state != SCOPE_OPEN)
+		return NULL;
+	c = child_new(s, 0);
+	c->on_time = fn;
+	c->arg = arg;
+	return (struct hold *)(void *)c;
+}
+
+void
+scope_release(struct hold **hp)
+{
+	struct child	*c = (struct child *)(void *)*hp;
+	struct scope	*s = c->scope;
+	struct tasks	*t = s->tasks;
+
+	*hp = NULL;
+	child_free(c);
+	settle(s);
+	run_ready(t);
+}
+
+/* ---- replies that grow ---- */
+
+#define STREAM_OPEN_STATE	1	/* STREAM_STATE.state */
+#define STREAM_FINAL_STATES	5
+#define STREAM_FAILED_STATE	7
+#define STREAM_RESTARTING	4	/* STREAM_END.kind */
+#define STREAM_INTERRUPTED	5
+
+static void
+reply_close(struct reply *r)
+{
+	struct tasks	*t = r->scope->tasks;
+
+	if (r->asked.stream != 0)
+		RB_REMOVE(open_replies, &t->replies, r);
+	r->asked.stream = 0;
+	r->open = false;
+	alarm_stop(t, &r->alarm);
+}
+
+static void
+reply_free(struct reply *r)
+{
+	reply_close(r);
+	TAILQ_REMOVE(&r->scope->replies, r, entry);
+	buf_fini(&r->text);
+	free(r);
+}
+
+static void
+reply_open(void *arg)
+{
+	struct reply	*r = arg;
+	struct tasks	*t = r->scope->tasks;
+
+	r->asked.stream = ++t->stream_number;
+	RB_INSERT(open_replies, &t->replies, r);
+	t->ops->send(t->arg, MSG_STREAM_OPEN, &r->asked);
+}
+
+/*
+ * What is new goes at once when the last piece is old enough, else together with what comes until
+ * then; the last piece does not wait.
+ */
+static void
+reply_push(void *arg)
+{
+	struct reply		*r = arg;
+	struct tasks		*t = r->scope->tasks;
+	struct mono		 now = t->ops->now(t->arg);
+	struct msg_STREAM_TEXT	 m = { .stream = r->asked.stream, .offset = r->sent };
+	struct msg_STREAM_END	 end = {
+		.stream = r->asked.stream, .kind = r->end, .note = span_of(r->note)
+	};
+
+	if (!r->open || r->ended)
+		return;
+	if (r->sent < r->text.n && r->end == 0 && mono_before(now, r->next)) {
+		if (mono_is_never(r->alarm.at))
+			alarm_arm(t, &r->alarm, mono_ms_until(now, r->next), reply_push, r);
+		return;
+	}
+	alarm_stop(t, &r->alarm);
+	if (r->sent < r->text.n) {
+		m.text = span_make(buf_span(&r->text).p + r->sent, r->text.n - r->sent);
+		r->sent = r->text.n;
+		r->next = mono_add_ms(now, TASK_REPLY_MS);
+		t->ops->send(t->arg, MSG_STREAM_TEXT, &m);
+	}
+	if (r->end != 0) {
+		r->ended = true;
+		t->ops->send(t->arg, MSG_STREAM_END, &end);
+	}
+}
+
+struct reply *
+scope_stream_open(struct scope *s, uint64_t channel, uint64_t reply_to, uint64_t flags,
+    void (*fn)(struct scope *, const struct msg_STREAM_STATE *, void *), void *arg)
+{
+	struct reply	*r;
+	uint64_t	 ordinal;
+
+	if (s->state != SCOPE_OPEN || take_ordinal(s, false, &ordinal) != ERR_OK)
+		return NULL;
+	r = mem_alloc(sizeof(*r));
+	r->scope = s;
+	r->asked = (struct msg_STREAM_OPEN){
+		.delivery = s->event.delivery, .ordinal = ordinal, .channel = channel,
+		.reply_to = reply_to, .flags = flags,
+	};
+	r->first = s->tasks->ops->now(s->tasks->arg);
+	r->fn = fn;
+	r->arg = arg;
+	TAILQ_INSERT_TAIL(&s->replies, r, entry);
+	reply_open(r);
+	return r;
+}
+
+bool
+scope_stream_append(struct reply *r, struct span text)
+{
+	bool	 fits = text.n <= TASK_REPLY_MAX - r->text.n;
+
+	if (r->end != 0)
+		return false;
+	if (!fits)
+		text.n = TASK_REPLY_MAX - r->text.n;
+	buf_add_span(&r->text, text);
+	reply_push(r);
+	return fits;
+}
+
+void
+scope_stream_end(struct reply *r, uint64_t kind, const char *note)
+{
+	if (r->end != 0)
+		return;
+	r->end = kind;
+	span_copy(span_of(note), r->note, sizeof(r->note));
+	reply_push(r);
+}
+
+/* Is it opened again, as a call would be asked again? */
+static bool
+opened_again(struct reply *r, const struct msg_STREAM_STATE *m)
+{
+	struct tasks		*t = r->scope->tasks;
+	struct msg_RESULT	 res = { .error = m->error, .why = m->why };
+	uint64_t		 ms = TASK_AGAIN_MAX_MS;
+
+	if (m->state != STREAM_FAILED_STATE || r->scope->state != SCOPE_OPEN || !may_pass(&res) ||
+	    mono_ms_between(r->first, t->ops->now(t->arg)) >= TASK_PATIENCE_MS)
+		return false;
+	if (r->failed < 8 && TASK_AGAIN_MS << r->failed < ms)
+		ms = TASK_AGAIN_MS << r->failed;
+	r->failed++;
+	log_notice("delivery %llx opens its stream again in_ms=%llu: %.*s",
+	    (unsigned long long)r->scope->event.delivery, (unsigned long long)ms, (int)m->why.n,
+	    m->why.p);
+	reply_close(r);
+	alarm_arm(t, &r->alarm, ms, reply_open, r);
+	return true;
+}
+
+static void
+reply_told(struct reply *r, const struct msg_STREAM_STATE *m)
+{
+	struct scope	*s = r->scope;
+	void		(*fn)(struct scope *, const struct msg_STREAM_STATE *, void *) = r->fn;
+	void		*arg = r->arg;
+
+	if (opened_again(r, m))
+		return;
+	/* Whoever says so has no text of it, or that of another attempt. */
+	if (m->state == STREAM_OPEN_STATE) {
+		r->open = true;
+		r->ended = false;
+		r->sent = 0;
+		r->next = MONO_NEVER;
+		reply_push(r);
+	} else if (m->state >= STREAM_FINAL_STATES)
+		reply_free(r);
+	code_enter(s);
+	fn(s, m, arg);
+	code_leave(s);
+}
+
+void
+tasks_stream_state(struct tasks *t, const struct msg_STREAM_STATE *m)
+{
+	struct reply	 key = { .asked.stream = m->stream }, *r;
+
+	r = RB_FIND(open_replies, &t->replies, &key);
+	if (r == NULL)			/* it ended without waiting for this */
+		return;
+	reply_told(r, m);
+	run_ready(t);
+}
+
+/* Nobody waits for it any longer. */
+static void
+reply_cut(void *arg)
+{
+	struct reply		*r = arg;
+	struct tasks		*t = r->scope->tasks;
+	struct msg_STREAM_STATE	 m = {
+		.stream = r->asked.stream, .state = STREAM_FAILED_STATE, .error = ERR_ECANCELLED,
+		.why = span_of(error_text(ERR_ECANCELLED)),
+	};
+
+	reply_told(r, &m);
+	run_ready(t);
+}
+
+/* Each says its last word; the ones that nobody can hear are cut, in a later turn. */
+static void
+end_replies(struct scope *s, bool at_once)
+{
+	struct reply	*r;
+	bool		 later = s->nack == NACK_DRAINING || s->nack == NACK_FAILED;
+
+	TAILQ_FOREACH(r, &s->replies, entry) {
+		scope_stream_end(r, later ? STREAM_RESTARTING : STREAM_INTERRUPTED, NULL);
+		if (at_once || r->asked.stream == 0)
+			alarm_arm(s->tasks, &r->alarm, 0, reply_cut, r);
+	}
+}
+
 /* ---- the end of a scope ---- */
 
 static void
@@ -396,6 +663,8 @@ scope_free(struct scope *s)
 
 	while (!TAILQ_EMPTY(&s->children))
 		child_free(TAILQ_FIRST(&s->children));
+	while (!TAILQ_EMPTY(&s->replies))
+		reply_free(TAILQ_FIRST(&s->replies));
 	alarm_stop(t, &s->limit);
 	alarm_stop(t, &s->late);
 	RB_REMOVE(deliveries, &t->deliveries, s);
@@ -441,7 +710,8 @@ scope_end(struct scope *s)
 static void
 settle(struct scope *s)
 {
-	if (s->running == 0 && TAILQ_EMPTY(&s->children) && s->state >= SCOPE_OPEN)
+	if (s->running == 0 && TAILQ_EMPTY(&s->children) && TAILQ_EMPTY(&s->replies) &&
+	    s->state >= SCOPE_OPEN)
 		scope_end(s);
 }
 
@@ -480,6 +750,7 @@ cancel(struct scope *s, enum nack nack, const char *why)
 		s->state = SCOPE_CANCELLED;
 		alarm_arm(t, &s->limit, t->last_word_ms, limit_reached, s);
 		cancel_children(s);
+		end_replies(s, false);
 		settle(s);
 		return;
 	}
@@ -497,6 +768,7 @@ limit_reached(void *arg)
 	if (s->state >= SCOPE_CANCELLED) {
 		s->state = SCOPE_SILENT;
 		cancel_children(s);
+		end_replies(s, true);
 	} else
 		cancel(s, NACK_DEADLINE, "the delivery's deadline passed");
 	run_ready(t);
@@ -526,6 +798,12 @@ uint64_t
 scope_self(const struct scope *s)
 {
 	return s->tasks->self;
+}
+
+void *
+scope_role(const struct scope *s)
+{
+	return s->tasks->role;
 }
 
 uint64_t
@@ -618,6 +896,7 @@ scope_new(struct tasks *t, const struct msg_EVENT *ev)
 	s->event.body = keep(&at, ev->body);
 	s->event.effects.raw = keep(&at, ev->effects.raw);
 	TAILQ_INIT(&s->children);
+	TAILQ_INIT(&s->replies);
 	return s;
 }
 
@@ -737,6 +1016,12 @@ tasks_self(struct tasks *t, uint64_t user)
 	t->self = user;
 }
 
+void
+tasks_role(struct tasks *t, void *role)
+{
+	t->role = role;
+}
+
 size_t
 tasks_open_n(const struct tasks *t)
 {
@@ -757,6 +1042,7 @@ tasks_new(const struct handler *handler, struct board *board, uint64_t last_word
 	t->mailbox = mailbox_new(handler->serial);
 	RB_INIT(&t->deliveries);
 	RB_INIT(&t->calls);
+	RB_INIT(&t->replies);
 	RB_INIT(&t->alarms);
 	TAILQ_INIT(&t->scopes);
 	TAILQ_INIT(&t->ready);

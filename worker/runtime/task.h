@@ -19,11 +19,16 @@
 
 #define TASK_CALL_DEADLINE_MS	30000	/* of a call, unless the scope ends earlier */
 #define TASK_ANSWER_GRACE_MS	2000	/* beyond the deadline, for the RESULT to arrive */
-#define TASK_AGAIN_MS		1000ull	/* until a call that met trouble is asked again; doubled each time */
+/* Until a call that met trouble is asked again, doubled each time; and for how long that goes on. */
+#define TASK_AGAIN_MS		1000ull
 #define TASK_AGAIN_MAX_MS	30000ull
-#define TASK_PATIENCE_MS	900000	/* trouble is waited out for so long, then it is the handler's */
+#define TASK_REPLY_MAX		262144	/* bytes of one growing reply */
+#define TASK_REPLY_MS		200	/* between two pieces of it */
+#define TASK_PATIENCE_MS	900000
 
 struct scope;
+struct reply;
+struct hold;
 
 /* What a role is made of. */
 struct handler {
@@ -48,18 +53,21 @@ struct tasks	*tasks_new(const struct handler *, struct board *, uint64_t last_wo
 void		 tasks_free(struct tasks **);		/* what is open is dropped without a word */
 void		 tasks_event(struct tasks *, const struct msg_EVENT *);
 void		 tasks_result(struct tasks *, const struct msg_RESULT *);
+void		 tasks_stream_state(struct tasks *, const struct msg_STREAM_STATE *);
 void		 tasks_cancel(struct tasks *, const struct msg_CANCEL *);
 void		 tasks_drain(struct tasks *, uint64_t finish_ms, uint64_t last_word_ms);
 void		 tasks_tick(struct tasks *);
 void		 tasks_self(struct tasks *, uint64_t user);
+/* What the handlers of this role share; borrowed, for scope_role. */
+void		 tasks_role(struct tasks *, void *role);
 size_t		 tasks_open_n(const struct tasks *);
 
 /* ---- for handlers ---- */
 
 /*
  * Ask Discord.  Path is below /api/v10; body is copied; fn is called once, with a borrowed result.
- * Trouble that may pass (Discord unreachable, 5xx, limits) is waited out: the call is asked again with
- * its ordinal until it is settled or the scope is cancelled.
+ * Trouble that may pass (Discord unreachable, 5xx, limits) is waited out: the call is asked again
+ * with its ordinal until it is settled, TASK_PATIENCE_MS are over or the scope is cancelled.
  * False: the scope is cancelled and its last word is said; nothing is asked and fn is not called.
  */
 bool		 scope_call(struct scope *, const char *method, const char *path, struct span body,
@@ -71,6 +79,34 @@ bool		 scope_call(struct scope *, const char *method, const char *path, struct s
  */
 bool		 scope_timer(struct scope *, uint64_t ms,
 		    void (*fn)(struct scope *, enum error, void *arg), void *arg);
+/*
+ * A reply that grows: a child of the scope until its final state (5 done, 6 stopped, 7 failed).
+ * Cancelling the scope ends it as restarting, or interrupted when nobody goes on; what was appended
+ * before is shown.  Its text begins anew with each attempt of the delivery, and is shown in the
+ * messages of the attempt before.
+ *	reply_to	message that the first one refers to; 0 none
+ *	flags		of STREAM_OPEN: 1 typing until the first text is shown; 2 no notification
+ *	fn		called with each STREAM_STATE; after a final one the reply is gone
+ * NULL: the scope is cancelled or has no ordinal left; fn is not called.
+ */
+struct reply	*scope_stream_open(struct scope *, uint64_t channel, uint64_t reply_to,
+		    uint64_t flags,
+		    void (*fn)(struct scope *, const struct msg_STREAM_STATE *, void *arg),
+		    void *arg);
+/* Text is copied.  False: it was ended, or this is more than TASK_REPLY_MAX. */
+bool		 scope_stream_append(struct reply *, struct span);
+/* The text is complete: kind and note of STREAM_END; the first end stands. */
+void		 scope_stream_end(struct reply *, uint64_t kind, const char *note);
+/*
+ * Keeps the scope open for work that is none of the above, until scope_release.  fn is called once
+ * when the scope is cancelled before that; the hold is gone then.  NULL: the scope is cancelled, fn
+ * is not called.
+ */
+struct hold	*scope_hold(struct scope *, void (*fn)(struct scope *, enum error, void *arg),
+		    void *arg);
+/* The scope may be gone afterwards. */
+void		 scope_release(struct hold **);
+void		*scope_role(const struct scope *);
 /* End early: the delivery is not acked but handed back (NACK, failed). */
 void		 scope_cancel(struct scope *, const char *why);
 /*

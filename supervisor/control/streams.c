@@ -1,0 +1,670 @@
+/*
+ * streams - see streams.h.
+ *
+ * A stream is WAITING until a rest worker has it, then SENT.  It is found by its number on the rest
+ * worker's link, by (handler, the handler's number), and by (delivery, ordinal): that is how a
+ * redelivery meets what the attempt before it left.
+ */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/queue.h>
+
+#include "common/count.h"
+#include "common/fault.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/tables.h"
+#include "common/tree.h"
+#include "proto/contract.h"
+#include "supervisor/control/streams.h"
+
+#define ROUTE_BYTES	64
+#define STATE_OPEN	1	/* STREAM_STATE.state */
+#define STATE_ASKING	2
+#define STATE_MADE	3
+#define STATE_DONE	5
+#define STATE_STOPPED	6
+#define STATE_FAILED	7
+#define KIND_STOPPED	3	/* STREAM_END.kind: the last that means complete */
+#define KIND_INTERRUPTED 5
+
+/* Ordinal of message k of the stream with ordinal n. */
+#define MESSAGE_ORDINAL(n, k)	((n) + 64 * ((uint64_t)(k) + 1))
+
+struct kept {
+	uint64_t		 wire;		/* its number on the rest worker's link */
+	uint64_t		 was;		/* there, before it was adopted in place; 0 none */
+	struct child		*rest;		/* NULL: waiting for one */
+	struct child		*from;		/* NULL: an orphan */
+	uint64_t		 number;	/* as from calls it */
+	uint64_t		 delivery, ordinal, channel, reply_to, flags;
+	uint64_t		 end;		/* kind of the last STREAM_END; 0 none */
+	uint64_t		 deaths;	/* of rest workers that had it */
+	struct mono		 due;		/* of an orphan; never: it is none */
+	TAILQ_ENTRY(kept)	 in_line;
+	RB_ENTRY(kept)		 by_wire, by_number, by_ordinal;
+};
+RB_HEAD(kept_wires, kept);
+RB_HEAD(kept_numbers, kept);
+RB_HEAD(kept_ordinals, kept);
+
+struct streams {
+	struct journal		*journal;
+	uint64_t		 poison, orphan_ms;
+	struct timer		*timer;
+	struct mono		 armed;		/* never: it is not */
+	struct child		*active;	/* NULL: none */
+	uint64_t		 wire;		/* the last one used */
+	size_t			 open;
+	TAILQ_HEAD(, kept)	 line;
+	struct kept_wires	 wires;
+	struct kept_numbers	 numbers;
+	struct kept_ordinals	 ordinals;
+};
+
+static int
+wire_cmp(const struct kept *a, const struct kept *b)
+{
+	return TREE_CMP(a->wire, b->wire);
+}
+
+static int
+number_cmp(const struct kept *a, const struct kept *b)
+{
+	uintptr_t	 x = (uintptr_t)a->from, y = (uintptr_t)b->from;
+
+	return x != y ? TREE_CMP(x, y) : TREE_CMP(a->number, b->number);
+}
+
+static int
+ordinal_cmp(const struct kept *a, const struct kept *b)
+{
+	if (a->delivery != b->delivery)
+		return TREE_CMP(a->delivery, b->delivery);
+	return TREE_CMP(a->ordinal, b->ordinal);
+}
+
+TREE_GENERATE(kept_wires, kept, by_wire, wire_cmp)
+TREE_GENERATE(kept_numbers, kept, by_number, number_cmp)
+TREE_GENERATE(kept_ordinals, kept, by_ordinal, ordinal_cmp)
+
+/* ---- the life of a struct kept ---- */
+
+static void
+disown(struct streams *st, struct kept *k)
+{
+	if (k->from != NULL)
+		RB_REMOVE(kept_numbers, &st->numbers, k);
+	k->from = NULL;
+}
+
+static void
+worker_owns(struct streams *st, struct kept *k, struct child *from, uint64_t number)
+{
+	k->from = from;
+	k->number = number;
+	k->due = MONO_NEVER;
+	RB_INSERT(kept_numbers, &st->numbers, k);
+}
+
+static void
+leave_rest(struct streams *st, struct kept *k)
+{
+	if (k->rest != NULL)
+		RB_REMOVE(kept_wires, &st->wires, k);
+	k->rest = NULL;
+}
+
+static void
+kept_drop(struct streams *st, struct kept *k)
+{
+	disown(st, k);
+	leave_rest(st, k);
+	TAILQ_REMOVE(&st->line, k, in_line);
+	RB_REMOVE(kept_ordinals, &st->ordinals, k);
+	st->open--;
+	free(k);
+}
+
+static void
+arm(struct streams *st, struct mono due)
+{
+	if (!mono_is_never(st->armed) && !mono_before(due, st->armed))
+		return;
+	st->armed = due;
+	timer_arm_at(st->timer, due);
+}
+
+static void
+orphan(struct streams *st, struct kept *k, uint64_t ms)
+{
+	disown(st, k);
+	k->due = mono_add_ms(clock_mono(), ms);
+	arm(st, k->due);
+}
+
+static bool
+is_complete(const struct kept *k)
+{
+	return k->end >= 1 && k->end <= KIND_STOPPED;
+}
+
+static struct kept *
+by_number(struct streams *st, struct child *from, uint64_t number)
+{
+	struct kept	 key = { .from = from, .number = number };
+
+	return RB_FIND(kept_numbers, &st->numbers, &key);
+}
+
+/* ---- the journal ---- */
+
+static struct span
+stream_route(uint64_t channel, char dst[ROUTE_BYTES])
+{
+	return span_make(dst,
+	    (size_t)snprintf(dst, ROUTE_BYTES, "STREAM /channels/%" PRIu64, channel));
+}
+
+static struct span
+message_route(uint64_t channel, char dst[ROUTE_BYTES])
+{
+	return span_make(dst,
+	    (size_t)snprintf(dst, ROUTE_BYTES, "POST /channels/%" PRIu64 "/messages", channel));
+}
+
+static struct effect *
+effect_of(const struct delivery *d, uint64_t ordinal)
+{
+	for (size_t i = 0; i < d->effects_n; i++)
+		if (d->effects[i].ordinal == ordinal)
+			return &d->effects[i];
+	return NULL;
+}
+
+/* NULL: finished or forgotten; nothing will ask for it again. */
+static struct delivery *
+delivery_of(struct streams *st, const struct kept *k)
+{
+	struct delivery	*d = journal_find(st->journal, k->delivery);
+
+	return d == NULL || d->state == DLV_FINISHED ? NULL : d;
+}
+
+/* What was asked and made so far, for STREAM_OPEN to a rest worker. */
+static void
+messages_of(struct streams *st, const struct kept *k, struct buf *out)
+{
+	const struct delivery	*d = delivery_of(st, k);
+	const struct effect	*e;
+	uint64_t		 now_ms = clock_wall_ms();
+
+	for (unsigned i = 0; d != NULL; i++) {
+		if ((e = effect_of(d, MESSAGE_ORDINAL(k->ordinal, i))) == NULL)
+			break;
+		msg_list_u64(out, e->done ? e->id : 0);
+		/* A clock that was set back: too old to be sure is the safe side. */
+		msg_list_u64(out, now_ms >= e->asked_ms ? now_ms - e->asked_ms : UINT32_MAX);
+	}
+}
+
+static bool
+has_messages(struct streams *st, const struct kept *k)
+{
+	const struct delivery	*d = delivery_of(st, k);
+
+	return d != NULL && effect_of(d, MESSAGE_ORDINAL(k->ordinal, 0)) != NULL;
+}
+
+/* ---- to the rest worker ---- */
+
+/* Give a stream to the active worker, as a new one on its link. */
+static void
+give(struct streams *st, struct kept *k)
+{
+	struct buf		 list = { 0 };
+	struct msg_STREAM_OPEN	 m = {
+		.delivery = k->delivery, .ordinal = k->ordinal, .channel = k->channel,
+		.reply_to = k->reply_to, .flags = k->flags,
+	};
+
+	if (st->active == NULL)
+		return;
+	k->was = k->rest == st->active ? k->wire : 0;
+	k->end = 0;			/* whoever gets it knows neither text nor end */
+	leave_rest(st, k);
+	m.stream = k->wire = ++st->wire;
+	k->rest = st->active;
+	RB_INSERT(kept_wires, &st->wires, k);
+	messages_of(st, k, &list);
+	m.messages = msg_list_of(&list);
+	/* A worker that cannot take it is dying: streams_service_down takes the stream back. */
+	(void)child_send(k->rest, MSG_STREAM_OPEN, &m);
+	buf_fini(&list);
+}
+
+static void
+end(struct kept *k, uint64_t kind, struct span note)
+{
+	struct msg_STREAM_END	 m = { .stream = k->wire, .kind = kind, .note = note };
+
+	k->end = kind;
+	if (k->rest != NULL)
+		(void)child_send(k->rest, MSG_STREAM_END, &m);
+}
+
+static void
+on_due(void *arg)
+{
+	struct streams	*st = arg;
+	struct mono	 now = clock_mono(), next = MONO_NEVER;
+	struct kept	*k, *after;
+
+	st->armed = MONO_NEVER;
+	TAILQ_FOREACH_SAFE(k, &st->line, in_line, after) {
+		if (k->from != NULL || mono_is_never(k->due))
+			continue;
+		if (mono_before(now, k->due)) {
+			if (mono_is_never(next) || mono_before(k->due, next))
+				next = k->due;
+			continue;
+		}
+		k->due = MONO_NEVER;
+		if (k->end == 0) {
+			log_notice("stream of dlv#%016" PRIx64 " channel=%" PRIu64 ": nobody goes on",
+			    k->delivery, k->channel);
+			end(k, KIND_INTERRUPTED, SPAN_NONE);
+		}
+		if (k->rest == NULL && !has_messages(st, k))
+			kept_drop(st, k);
+	}
+	if (!mono_is_never(next))
+		arm(st, next);
+}
+
+/* ---- to the handler ---- */
+
+static void
+tell(struct child *from, const struct msg_STREAM_STATE *res, uint64_t number)
+{
+	struct msg_STREAM_STATE	 m = *res;
+
+	m.stream = number;
+	(void)child_send(from, MSG_STREAM_STATE, &m);
+}
+
+static void
+tell_failed(struct child *from, uint64_t number, enum error error)
+{
+	struct msg_STREAM_STATE	 m = {
+		.state = STATE_FAILED, .error = (uint64_t)error, .why = span_of(error_text(error)),
+	};
+
+	tell(from, &m, number);
+}
+
+static void
+fail(struct streams *st, struct kept *k, enum error error)
+{
+	if (k->from != NULL)
+		tell_failed(k->from, k->number, error);
+	kept_drop(st, k);
+}
+
+static int
+refuse(struct child *child, uint64_t number, enum error error)
+{
+	tell_failed(child, number, error);
+	return 0;
+}
+
+/* ---- from a handler ---- */
+
+static struct kept *
+kept_new(struct streams *st, const struct msg_STREAM_OPEN *m)
+{
+	struct kept	*k = mem_alloc(sizeof(*k));
+
+	k->delivery = m->delivery;
+	k->ordinal = m->ordinal;
+	k->channel = m->channel;
+	k->reply_to = m->reply_to;
+	k->flags = m->flags;
+	TAILQ_INSERT_TAIL(&st->line, k, in_line);
+	RB_INSERT(kept_ordinals, &st->ordinals, k);
+	st->open++;
+	return k;
+}
+
+/*
+ * A later attempt says the reply again.  One whose text is complete needs nobody: its final state
+ * answers the new attempt too.
+ */
+static void
+adopt(struct streams *st, struct kept *k, struct child *child, uint64_t number)
+{
+	struct child	*rest = k->rest;
+
+	if (k->from != NULL)
+		tell_failed(k->from, k->number, ERR_ECANCELLED);
+	disown(st, k);
+	worker_owns(st, k, child, number);
+	if (is_complete(k) && rest != NULL)
+		return;
+	/* A worker that drains has let go of it or will: its death brings it to the next one. */
+	if (rest == NULL || rest == st->active)
+		give(st, k);
+}
+
+int
+streams_open(struct streams *st, struct child *child, const struct msg_STREAM_OPEN *m,
+    const char **why_r)
+{
+	struct kept		 key = { .delivery = m->delivery, .ordinal = m->ordinal }, *k;
+	struct msg_STREAM_STATE	 done = { .state = STATE_DONE };
+	struct delivery		*d;
+	struct effect		*e;
+	char			 text[ROUTE_BYTES];
+	struct span		 route = stream_route(m->channel, text);
+
+	if (child_is_rest(child) || child_peer(child) == NULL) {
+		*why_r = "STREAM_OPEN from a worker that holds no deliveries";
+		return -1;
+	}
+	if (by_number(st, child, m->stream) != NULL) {
+		*why_r = "STREAM_OPEN with a number that is open already";
+		return -1;
+	}
+	if ((d = queue_held(child_peer(child), m->delivery)) == NULL)
+		return refuse(child, m->stream, ERR_EACKED);
+	e = effect_of(d, m->ordinal);
+	if (e != NULL && !journal_effect_is(e, route))
+		return refuse(child, m->stream, ERR_EORDINAL);
+	if (e != NULL && e->done) {
+		done.message = e->id;
+		tell(child, &done, m->stream);
+		return 0;
+	}
+	k = RB_FIND(kept_ordinals, &st->ordinals, &key);
+	if (k != NULL) {
+		adopt(st, k, child, m->stream);
+		return 0;
+	}
+	if (st->open >= STREAMS_MAX)
+		return refuse(child, m->stream, ERR_ESERVICE);
+	if (e == NULL &&
+	    journal_asked(st->journal, d, m->ordinal, route, clock_wall_ms(), &e) == -1)
+		return refuse(child, m->stream, ERR_ERETRY);
+	COUNT(streams);
+	k = kept_new(st, m);
+	worker_owns(st, k, child, m->stream);
+	give(st, k);
+	return 0;
+}
+
+/* Text and end of a stream that is over cross its final state on the way: they are dropped. */
+int
+streams_text(struct streams *st, struct child *child, const struct msg_STREAM_TEXT *m,
+    const char **why_r)
+{
+	struct kept		*k = by_number(st, child, m->stream);
+	struct msg_STREAM_TEXT	 out = *m;
+
+	(void)why_r;
+	if (k == NULL || k->rest == NULL || k->end != 0)
+		return 0;
+	out.stream = k->wire;
+	(void)child_send(k->rest, MSG_STREAM_TEXT, &out);
+	return 0;
+}
+
+int
+streams_end(struct streams *st, struct child *child, const struct msg_STREAM_END *m,
+    const char **why_r)
+{
+	struct kept	*k = by_number(st, child, m->stream);
+
+	(void)why_r;
+	if (k != NULL && k->end == 0)
+		end(k, m->kind, m->note);
+	return 0;
+}
+
+/* ---- from the rest worker ---- */
+
+/* It wants to post message m->index: the journal first, then the word back. */
+static void
+asking(struct streams *st, struct kept *k, const struct msg_STREAM_STATE *m)
+{
+	struct delivery		*d = delivery_of(st, k);
+	struct msg_STREAM_STATE	 back = *m;
+	struct span		 route;
+	struct effect		*e;
+	char			 text[ROUTE_BYTES];
+	int			 noted = -1;
+
+	route = message_route(k->channel, text);
+	if (d != NULL)
+		noted = journal_asked(st->journal, d, MESSAGE_ORDINAL(k->ordinal, m->index), route,
+		    clock_wall_ms(), &e);
+	if (noted == 1 && fault_hits(FAULT_SUP_CRASH_ASKED, route))
+		raise(SIGKILL);
+	back.stream = k->wire;
+	back.error = 0;
+	back.why = SPAN_NONE;
+	if (noted == -1) {
+		back.state = STATE_FAILED;
+		back.error = d == NULL ? ERR_EACKED :
+		    d->effects_n >= PROTO_EFFECTS_MAX ? ERR_ETOOBIG : ERR_ESERVICE;
+	}
+	(void)child_send(k->rest, MSG_STREAM_STATE, &back);
+}
+
+static void
+made(struct streams *st, struct kept *k, const struct msg_STREAM_STATE *m)
+{
+	struct delivery	*d = delivery_of(st, k);
+	char		 text[ROUTE_BYTES];
+
+	if (fault_hits(FAULT_SUP_CRASH_EFFECT, message_route(k->channel, text)))
+		raise(SIGKILL);
+	if (d != NULL)
+		journal_effect(st->journal, d, MESSAGE_ORDINAL(k->ordinal, m->index), 200,
+		    m->message);
+}
+
+/* A reply that was cut short is not done: the next attempt goes on with it. */
+static void
+final(struct streams *st, struct kept *k, const struct msg_STREAM_STATE *m)
+{
+	struct delivery	*d = delivery_of(st, k);
+
+	if (d != NULL && (m->state == STATE_STOPPED || (m->state == STATE_DONE && is_complete(k))))
+		journal_effect(st->journal, d, k->ordinal, 200, m->message);
+	if (k->from != NULL)
+		tell(k->from, m, k->number);
+	kept_drop(st, k);
+}
+
+/*
+ * Said before it heard that it was adopted under another number.  What the journal must know still
+ * counts; what the attempt before should have heard does not.
+ */
+static void
+late_state(struct streams *st, struct child *child, const struct msg_STREAM_STATE *m)
+{
+	struct kept	*k;
+
+	TAILQ_FOREACH(k, &st->line, in_line)
+		if (k->rest == child && k->was == m->stream)
+			break;
+	if (k != NULL && m->state == STATE_ASKING)
+		asking(st, k, m);
+	else if (k != NULL && m->state == STATE_MADE)
+		made(st, k, m);
+}
+
+int
+streams_state(struct streams *st, struct child *child, const struct msg_STREAM_STATE *m,
+    const char **why_r)
+{
+	struct kept	 key = { .wire = m->stream }, *k;
+
+	if (!child_is_rest(child) || m->stream > st->wire) {
+		*why_r = "STREAM_STATE of a stream that it does not have";
+		return -1;
+	}
+	k = RB_FIND(kept_wires, &st->wires, &key);
+	if (k == NULL || k->rest != child) {
+		late_state(st, child, m);
+		return 0;
+	}
+	switch (m->state) {
+	case STATE_ASKING:
+		asking(st, k, m);
+		return 0;
+	case STATE_MADE:
+		made(st, k, m);
+		break;
+	case STATE_FAILED:
+		if (m->error == ERR_ERETRY) {		/* it drains and lets go */
+			leave_rest(st, k);
+			if (child != st->active)
+				give(st, k);
+			return 0;
+		}
+		/* fall through */
+	case STATE_DONE:
+	case STATE_STOPPED:
+		final(st, k, m);
+		return 0;
+	case STATE_OPEN:
+		/* The handler says it again; for an orphan that waited long enough nobody does. */
+		if (k->from == NULL && mono_is_never(k->due))
+			end(k, KIND_INTERRUPTED, SPAN_NONE);
+		break;
+	default:
+		break;
+	}
+	if (k->from != NULL)
+		tell(k->from, m, k->number);
+	return 0;
+}
+
+/* ---- workers come and go ---- */
+
+void
+streams_active(struct streams *st, struct child *active)
+{
+	struct kept	*k, *after;
+
+	if (active == st->active)
+		return;
+	st->active = active;
+	if (active == NULL)
+		return;
+	TAILQ_FOREACH_SAFE(k, &st->line, in_line, after)
+		if (k->rest == NULL)
+			give(st, k);
+}
+
+void
+streams_service_down(struct streams *st, struct child *child, bool asked)
+{
+	struct kept	*k, *after;
+	size_t		 again = 0, ended = 0;
+
+	if (st->active == child)
+		st->active = NULL;
+	TAILQ_FOREACH_SAFE(k, &st->line, in_line, after) {
+		if (k->rest != child)
+			continue;
+		leave_rest(st, k);
+		if (!asked && ++k->deaths >= st->poison) {
+			ended++;
+			fail(st, k, ERR_EPOISON);
+			continue;
+		}
+		again++;
+	}
+	if (again + ended > 0)
+		log_notice("%s died with streams open again=%zu ended=%zu", child_tag(child),
+		    again, ended);
+}
+
+void
+streams_worker_down(struct streams *st, struct child *child)
+{
+	struct kept	*k, *after;
+
+	TAILQ_FOREACH_SAFE(k, &st->line, in_line, after) {
+		if (k->from != child)
+			continue;
+		orphan(st, k, st->orphan_ms);
+		/* Nothing of it is visible, and the next attempt opens it anew. */
+		if (k->rest == NULL && !has_messages(st, k))
+			kept_drop(st, k);
+	}
+}
+
+void
+streams_delivery_over(struct streams *st, struct child *child, uint64_t delivery, bool acked)
+{
+	struct kept	 key = { .delivery = delivery }, *k, *next;
+
+	for (k = RB_NFIND(kept_ordinals, &st->ordinals, &key); k != NULL && k->delivery == delivery;
+	    k = next) {
+		next = RB_NEXT(kept_ordinals, &st->ordinals, k);
+		if (k->from != child)
+			continue;
+		orphan(st, k, acked ? 0 : st->orphan_ms);
+		if (k->rest == NULL && (acked || !has_messages(st, k)))
+			kept_drop(st, k);
+	}
+}
+
+size_t
+streams_open_n(const struct streams *st, const struct child *child)
+{
+	const struct kept	*k;
+	size_t			 n = 0;
+
+	if (child == NULL)
+		return st->open;
+	TAILQ_FOREACH(k, &st->line, in_line)
+		n += k->from == child || k->rest == child;
+	return n;
+}
+
+struct streams *
+streams_new(struct loop *loop, struct journal *journal, uint64_t poison, uint64_t orphan_ms)
+{
+	struct streams	*st = mem_alloc(sizeof(*st));
+
+	st->journal = journal;
+	st->poison = poison;
+	st->orphan_ms = orphan_ms;
+	st->timer = timer_new(loop, on_due, st);
+	TAILQ_INIT(&st->line);
+	RB_INIT(&st->wires);
+	RB_INIT(&st->numbers);
+	RB_INIT(&st->ordinals);
+	return st;
+}
+
+void
+streams_free(struct streams **stp)
+{
+	struct streams	*st = *stp;
+	struct kept	*k;
+
+	if (st == NULL)
+		return;
+	while ((k = TAILQ_FIRST(&st->line)) != NULL)
+		kept_drop(st, k);
+	timer_free(&st->timer);
+	free(st);
+	*stp = NULL;
+}

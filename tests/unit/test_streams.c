@@ -1,0 +1,734 @@
+/*
+ * streams against fakes of pool, queue and journal: what goes to whom, what is remembered, who
+ * goes on when somebody dies.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/mem.h"
+#include "common/tables.h"
+#include "proto/contract.h"
+#include "supervisor/control/streams.h"
+
+/* ---- fakes ---- */
+
+struct child {
+	const char	*tag;
+	bool		 rest, dead;
+	uint64_t	 held[4];	/* deliveries, when it is a handler */
+	char		 did[2048];	/* "open(1,2;901)" "text(1)" "end(1,5)" "state(1,3)" */
+	uint64_t	 wire;		/* of the last message */
+	uint64_t	 error;
+};
+
+static struct delivery	 deliveries[4];
+static struct effect	 effects[4][PROTO_EFFECTS_MAX];
+static char		 journal_did[2048];
+static bool		 journal_full;
+
+const char *child_tag(const struct child *c) { return c->tag; }
+bool child_is_rest(const struct child *c) { return c->rest; }
+void *child_peer(const struct child *c) { return c->rest ? NULL : (void *)(uintptr_t)c; }
+
+static void __attribute__((format(printf, 2, 3)))
+did(struct child *c, const char *fmt, ...)
+{
+	size_t	 n = strlen(c->did);
+	va_list	 ap;
+
+	va_start(ap, fmt);
+	vsnprintf(c->did + n, sizeof(c->did) - n, fmt, ap);
+	va_end(ap);
+}
+
+static void
+note_open(struct child *c, const struct msg_STREAM_OPEN *m)
+{
+	struct msg_list_iter	 it = { m->messages.raw, 0 };
+	uint64_t		 id, ms;
+
+	c->wire = m->stream;
+	did(c, "open(%llu.%llu", (unsigned long long)m->delivery, (unsigned long long)m->ordinal);
+	while (msg_list_more(&it) && msg_list_next_u64(&it, &id) && msg_list_next_u64(&it, &ms)) {
+		assert_true(ms < 5000);
+		did(c, " %llu", (unsigned long long)id);
+	}
+	did(c, ");");
+}
+
+int
+child_send(struct child *c, enum msg_type type, const void *src)
+{
+	struct buf			 packed = { 0 };
+	const struct msg_STREAM_STATE	*state = src;
+	const struct msg_STREAM_END	*end = src;
+	const struct msg_STREAM_TEXT	*text = src;
+
+	if (c->dead)
+		return -1;
+	/* Nothing leaves that the table refuses. */
+	assert_int_equal(msg_pack(&packed, type, src, NULL), 0);
+	buf_fini(&packed);
+	switch ((int)type) {
+	case MSG_STREAM_OPEN:
+		note_open(c, src);
+		break;
+	case MSG_STREAM_TEXT:
+		c->wire = text->stream;
+		did(c, "text(%llu);", (unsigned long long)text->offset);
+		break;
+	case MSG_STREAM_END:
+		c->wire = end->stream;
+		did(c, "end(%llu);", (unsigned long long)end->kind);
+		break;
+	case MSG_STREAM_STATE:
+		c->wire = state->stream;
+		c->error = state->error;
+		did(c, "state(%llu,%llu);", (unsigned long long)state->state,
+		    (unsigned long long)state->index);
+		break;
+	default:
+		fail_msg("sent %s", msg_name(type));
+	}
+	return 0;
+}
+
+struct delivery *
+queue_held(struct qworker *w, uint64_t id)
+{
+	struct child	*c = (struct child *)(void *)w;
+
+	for (size_t i = 0; i < 4; i++)
+		if (c->held[i] == id)
+			return &deliveries[id];
+	return NULL;
+}
+
+struct delivery *
+journal_find(struct journal *j, uint64_t id)
+{
+	(void)j;
+	return id < 4 ? &deliveries[id] : NULL;
+}
+
+static struct effect *
+effect_of(struct delivery *d, uint64_t ordinal)
+{
+	for (size_t i = 0; i < d->effects_n; i++)
+		if (d->effects[i].ordinal == ordinal)
+			return &d->effects[i];
+	return NULL;
+}
+
+int
+journal_asked(struct journal *j, struct delivery *d, uint64_t ordinal, struct span route,
+    uint64_t now_ms, struct effect **e_r)
+{
+	size_t	 n = strlen(journal_did);
+
+	(void)j;
+	if ((*e_r = effect_of(d, ordinal)) != NULL)
+		return 0;
+	if (journal_full || d->effects_n >= PROTO_EFFECTS_MAX)
+		return -1;
+	*e_r = &d->effects[d->effects_n++];
+	**e_r = (struct effect){
+		.ordinal = ordinal, .route = mem_spandup(route), .asked_ms = now_ms
+	};
+	snprintf(journal_did + n, sizeof(journal_did) - n, "asked %llu %.*s;",
+	    (unsigned long long)ordinal, (int)route.n, route.p);
+	return 1;
+}
+
+void
+journal_effect(struct journal *j, struct delivery *d, uint64_t ordinal, uint64_t status,
+    uint64_t id)
+{
+	size_t		 n = strlen(journal_did);
+	struct effect	*e = effect_of(d, ordinal);
+
+	(void)j;
+	assert_non_null(e);
+	e->done = true;
+	e->status = status;
+	e->id = id;
+	snprintf(journal_did + n, sizeof(journal_did) - n, "effect %llu %llu;",
+	    (unsigned long long)ordinal, (unsigned long long)id);
+}
+
+bool
+journal_effect_is(const struct effect *e, struct span route)
+{
+	return span_is(route, e->route);
+}
+
+/* ---- the stage: two rest workers, two handlers; deliveries 1 and 2 are out to a ---- */
+
+#define ORPHAN_MS	20
+
+static struct loop	*loop;
+static struct streams	*st;
+static struct child	 r0, r1, a, b;
+
+static int
+setup(void **state)
+{
+	(void)state;
+	log_init("test", 2, LOG_WARNING);
+	r0 = (struct child){ .tag = "rest.0#1", .rest = true };
+	r1 = (struct child){ .tag = "rest.1#1", .rest = true };
+	a = (struct child){ .tag = "chat.0#1", .held = { 1, 2 } };
+	b = (struct child){ .tag = "chat.1#1" };
+	memset(effects, 0, sizeof(effects));
+	for (size_t i = 0; i < 4; i++)
+		deliveries[i] = (struct delivery){
+			.id = i, .effects = effects[i], .state = DLV_GIVEN
+		};
+	journal_did[0] = '\0';
+	journal_full = false;
+	loop = loop_new();
+	st = streams_new(loop, NULL, 3, ORPHAN_MS);
+	streams_active(st, &r0);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	streams_free(&st);
+	loop_free(&loop);
+	for (size_t i = 0; i < 4; i++)
+		for (size_t k = 0; k < deliveries[i].effects_n; k++)
+			free(deliveries[i].effects[k].route);
+	return 0;
+}
+
+/* What a child was sent since the last time. */
+static const char *
+got(struct child *c)
+{
+	static char	 was[sizeof(c->did)];
+
+	memcpy(was, c->did, sizeof(was));
+	c->did[0] = '\0';
+	return was;
+}
+
+static const char *
+noted(void)
+{
+	static char	 was[sizeof(journal_did)];
+
+	memcpy(was, journal_did, sizeof(was));
+	journal_did[0] = '\0';
+	return was;
+}
+
+#define GOT(child, words)	assert_string_equal(got(&(child)), words)
+#define NOTED(words)		assert_string_equal(noted(), words)
+
+static int
+open_as(struct child *c, uint64_t number, uint64_t delivery, uint64_t ordinal)
+{
+	struct msg_STREAM_OPEN	 m = {
+		.stream = number, .delivery = delivery, .ordinal = ordinal, .channel = 7,
+		.reply_to = 5,
+	};
+	const char		*why = NULL;
+
+	return streams_open(st, c, &m, &why);
+}
+
+static void
+text(struct child *c, uint64_t number, uint64_t offset)
+{
+	struct msg_STREAM_TEXT	 m = { .stream = number, .offset = offset, .text = SPAN("text") };
+	const char		*why = NULL;
+
+	assert_int_equal(streams_text(st, c, &m, &why), 0);
+}
+
+static void
+end(struct child *c, uint64_t number, uint64_t kind)
+{
+	struct msg_STREAM_END	 m = { .stream = number, .kind = kind };
+	const char		*why = NULL;
+
+	assert_int_equal(streams_end(st, c, &m, &why), 0);
+}
+
+static int
+says(struct child *r, uint64_t wire, uint64_t state, uint64_t index, uint64_t message,
+    uint64_t error)
+{
+	struct msg_STREAM_STATE	 m = {
+		.stream = wire, .state = state, .index = index, .message = message, .error = error,
+	};
+	const char		*why = NULL;
+
+	return streams_state(st, r, &m, &why);
+}
+
+static void
+dies(struct child *r, struct child *next)
+{
+	r->dead = true;
+	streams_service_down(st, r, false);
+	streams_active(st, next);
+}
+
+/* A stream that shows message 901; what was said so far is forgotten. */
+static uint64_t
+grown(void)
+{
+	uint64_t	 wire;
+
+	assert_int_equal(open_as(&a, 1, 1, 1), 0);
+	wire = r0.wire;
+	says(&r0, wire, 1, 0, 0, 0);
+	text(&a, 1, 0);
+	says(&r0, wire, 2, 0, 0, 0);
+	says(&r0, wire, 3, 0, 901, 0);
+	got(&a);
+	got(&r0);
+	noted();
+	return wire;
+}
+
+/* ---- the ordinary life ---- */
+
+static void
+from_handler_to_rest_and_back(void **state)
+{
+	uint64_t	 wire;
+
+	(void)state;
+	assert_int_equal(open_as(&a, 1, 1, 1), 0);
+	NOTED("asked 1 STREAM /channels/7;");
+	GOT(r0, "open(1.1);");
+	wire = r0.wire;
+	says(&r0, wire, 1, 0, 0, 0);
+	GOT(a, "state(1,0);");
+	text(&a, 1, 0);
+	GOT(r0, "text(0);");
+	assert_int_equal(r0.wire, wire);
+	/* The journal, then the word to post; the handler has no business with it. */
+	says(&r0, wire, 2, 0, 0, 0);
+	NOTED("asked 65 POST /channels/7/messages;");
+	GOT(r0, "state(2,0);");
+	GOT(a, "");
+	says(&r0, wire, 3, 0, 901, 0);
+	NOTED("effect 65 901;");
+	GOT(a, "state(3,0);");
+	says(&r0, wire, 2, 1, 0, 0);
+	NOTED("asked 129 POST /channels/7/messages;");
+	says(&r0, wire, 3, 1, 902, 0);
+	got(&a);
+	got(&r0);
+	end(&a, 1, 1);
+	GOT(r0, "end(1);");
+	noted();
+	says(&r0, wire, 5, 1, 902, 0);
+	NOTED("effect 1 902;");
+	GOT(a, "state(5,1);");
+	assert_int_equal(streams_open_n(st, NULL), 0);
+}
+
+static void
+done_is_answered_from_the_journal(void **state)
+{
+	uint64_t	 wire = grown();
+
+	(void)state;
+	end(&a, 1, 1);
+	says(&r0, wire, 5, 0, 901, 0);
+	got(&a);
+	got(&r0);
+	noted();
+	assert_int_equal(open_as(&a, 2, 1, 1), 0);
+	GOT(a, "state(5,0);");
+	GOT(r0, "");
+	NOTED("");
+}
+
+/* What was only cut short is not done. */
+static void
+restarting_is_not_done(void **state)
+{
+	uint64_t	 wire = grown();
+
+	(void)state;
+	end(&a, 1, 4);
+	says(&r0, wire, 5, 0, 901, 0);
+	NOTED("");
+	got(&r0);
+	assert_int_equal(open_as(&a, 2, 1, 1), 0);
+	GOT(r0, "open(1.1 901);");
+}
+
+static void
+deleted_is_done(void **state)
+{
+	uint64_t	 wire = grown();
+
+	(void)state;
+	says(&r0, wire, 6, 0, 901, ERR_EHTTP);
+	NOTED("effect 1 901;");
+	GOT(a, "state(6,0);");
+	text(&a, 1, 4);			/* it crossed the final state */
+	end(&a, 1, 1);
+	GOT(r0, "");
+}
+
+static void
+failed_is_not_done(void **state)
+{
+	uint64_t	 wire = grown();
+
+	(void)state;
+	says(&r0, wire, 7, 0, 901, ERR_ETRANSPORT);
+	NOTED("");
+	GOT(a, "state(7,0);");
+	assert_int_equal(a.error, ERR_ETRANSPORT);
+}
+
+/* ---- what is refused ---- */
+
+static void
+refused(void **state)
+{
+	(void)state;
+	open_as(&b, 1, 1, 1);		/* a holds it */
+	GOT(b, "state(7,0);");
+	assert_int_equal(b.error, ERR_EACKED);
+	effects[1][0] = (struct effect){
+		.ordinal = 1, .route = mem_strdup("POST /x"), .asked_ms = 1
+	};
+	deliveries[1].effects_n = 1;
+	open_as(&a, 1, 1, 1);
+	assert_int_equal(a.error, ERR_EORDINAL);
+	journal_full = true;
+	open_as(&a, 2, 2, 1);
+	assert_int_equal(a.error, ERR_ERETRY);
+	GOT(r0, "");
+	assert_int_equal(streams_open_n(st, NULL), 0);
+}
+
+static void
+protocol_errors(void **state)
+{
+	(void)state;
+	assert_int_equal(open_as(&r0, 1, 1, 1), -1);
+	assert_int_equal(open_as(&a, 1, 1, 1), 0);
+	assert_int_equal(open_as(&a, 1, 2, 1), -1);
+	assert_int_equal(says(&r0, 99, 1, 0, 0, 0), -1);
+	assert_int_equal(says(&a, 1, 1, 0, 0, 0), -1);
+}
+
+/* 64 effects of a delivery, whoever asks. */
+static void
+no_room_for_a_message(void **state)
+{
+	uint64_t	 wire;
+
+	(void)state;
+	wire = grown();
+	journal_full = true;
+	says(&r0, wire, 2, 1, 0, 0);
+	GOT(r0, "state(7,1);");
+	assert_int_equal(r0.error, ERR_ESERVICE);
+	deliveries[1].effects_n = PROTO_EFFECTS_MAX;
+	for (size_t i = 2; i < PROTO_EFFECTS_MAX; i++)
+		effects[1][i].route = NULL;
+	says(&r0, wire, 2, 1, 0, 0);
+	assert_int_equal(r0.error, ERR_ETOOBIG);
+}
+
+/* ---- a rest worker dies ---- */
+
+static void
+opened_again_at_the_next(void **state)
+{
+	uint64_t	 wire;
+
+	(void)state;
+	grown();
+	dies(&r0, &r1);
+	GOT(r1, "open(1.1 901);");
+	wire = r1.wire;
+	says(&r1, wire, 1, 0, 901, 0);
+	GOT(a, "state(1,0);");		/* now it sends the text again */
+	text(&a, 1, 0);
+	end(&a, 1, 1);
+	GOT(r1, "text(0);end(1);");
+	says(&r1, wire, 5, 0, 901, 0);
+	NOTED("effect 1 901;");
+}
+
+/* Asked, and nobody saw the answer: the next one gets the message without its id. */
+static void
+asked_without_an_answer(void **state)
+{
+	(void)state;
+	open_as(&a, 1, 1, 1);
+	says(&r0, r0.wire, 2, 0, 0, 0);
+	noted();
+	dies(&r0, &r1);
+	GOT(r1, "open(1.1 0);");
+	says(&r1, r1.wire, 2, 0, 0, 0);
+	NOTED("");			/* it knows already */
+	GOT(r1, "state(2,0);");
+}
+
+static void
+no_rest_worker_for_a_while(void **state)
+{
+	(void)state;
+	grown();
+	dies(&r0, NULL);
+	text(&a, 1, 4);
+	end(&a, 1, 1);			/* nobody hears it */
+	open_as(&a, 2, 2, 1);
+	streams_active(st, &r1);
+	GOT(r1, "open(1.1 901);open(2.1);");
+	assert_int_equal(streams_open_n(st, &r1), 2);
+}
+
+static void
+in_too_many_dead_workers(void **state)
+{
+	(void)state;
+	grown();
+	for (int i = 0; i < 2; i++) {
+		dies(i % 2 == 0 ? &r0 : &r1, i % 2 == 0 ? &r1 : &r0);
+		r0.dead = r1.dead = false;
+	}
+	GOT(a, "");
+	dies(&r0, &r1);
+	GOT(a, "state(7,0);");
+	assert_int_equal(a.error, ERR_EPOISON);
+}
+
+/* Restarts that an operator asks for are nobody's fault. */
+static void
+in_many_restarted_workers(void **state)
+{
+	(void)state;
+	grown();
+	for (int i = 0; i < 5; i++) {
+		streams_service_down(st, i % 2 == 0 ? &r0 : &r1, true);
+		streams_active(st, i % 2 == 0 ? &r1 : &r0);
+	}
+	GOT(a, "");
+	assert_int_equal(streams_open_n(st, &r1), 1);
+}
+
+/* A draining one lets go; the next one goes on. */
+static void
+drained(void **state)
+{
+	uint64_t	 wire = grown();
+
+	(void)state;
+	streams_active(st, &r1);
+	GOT(r1, "");			/* two would write */
+	says(&r0, wire, 7, 0, 901, ERR_ERETRY);
+	GOT(r1, "open(1.1 901);");
+	GOT(a, "");
+}
+
+/* ---- a handler dies ---- */
+
+static void
+handler_takes_over(struct child *next)
+{
+	a.dead = true;
+	streams_worker_down(st, &a);
+	memset(a.held, 0, sizeof(a.held));
+	next->held[0] = 1;
+}
+
+static void
+adopted_in_place(void **state)
+{
+	uint64_t	 old = grown();
+
+	(void)state;
+	handler_takes_over(&b);
+	GOT(r0, "");
+	assert_int_equal(open_as(&b, 9, 1, 1), 0);
+	GOT(r0, "open(1.1 901);");
+	assert_true(r0.wire != old);
+	/* Said before it heard of that: the journal wants to know, the new handler does not. */
+	says(&r0, old, 2, 1, 0, 0);
+	NOTED("asked 129 POST /channels/7/messages;");
+	GOT(r0, "state(2,1);");
+	assert_true(r0.wire != old);
+	says(&r0, old, 3, 1, 902, 0);
+	NOTED("effect 129 902;");
+	says(&r0, old, 5, 1, 902, 0);
+	NOTED("");
+	GOT(b, "");
+	says(&r0, r0.wire, 1, 1, 902, 0);
+	GOT(b, "state(1,1);");
+	text(&b, 9, 0);
+	GOT(r0, "text(0);");
+}
+
+/* Its text was complete: it is finished without its handler, and the new one hears of it. */
+static void
+complete_needs_nobody(void **state)
+{
+	uint64_t	 wire = grown();
+
+	(void)state;
+	end(&a, 1, 1);
+	handler_takes_over(&b);
+	got(&r0);
+	open_as(&b, 9, 1, 1);
+	GOT(r0, "");
+	says(&r0, wire, 5, 0, 901, 0);
+	NOTED("effect 1 901;");
+	GOT(b, "state(5,0);");
+}
+
+/* Complete, but then the rest worker died as well: the new handler has to say it again. */
+static void
+complete_and_lost(void **state)
+{
+	(void)state;
+	grown();
+	end(&a, 1, 1);
+	handler_takes_over(&b);
+	dies(&r0, &r1);
+	GOT(r1, "open(1.1 901);");
+	open_as(&b, 9, 1, 1);
+	GOT(r1, "open(1.1 901);");
+	says(&r1, r1.wire, 1, 0, 901, 0);
+	GOT(b, "state(1,0);");
+}
+
+/* Nothing of it was visible: it is forgotten, and opened anew. */
+static void
+nothing_visible(void **state)
+{
+	(void)state;
+	streams_active(st, NULL);
+	streams_free(&st);
+	st = streams_new(loop, NULL, 3, ORPHAN_MS);
+	open_as(&a, 1, 1, 1);
+	handler_takes_over(&b);
+	assert_int_equal(streams_open_n(st, NULL), 0);
+}
+
+/* Run the loop until the child was sent something, at most 5 s. */
+static void
+until_sent(struct child *c)
+{
+	struct mono	 patience = mono_add_ms(clock_mono(), 5000);
+
+	while (c->did[0] == '\0' && mono_before(clock_mono(), patience))
+		loop_turn(loop);
+}
+
+static void
+acked_with_an_open_stream(void **state)
+{
+	(void)state;
+	grown();
+	streams_delivery_over(st, &a, 1, true);
+	until_sent(&r0);
+	GOT(r0, "end(5);");
+}
+
+/* Nobody goes on with it: its message says so. */
+static void
+orphan_is_interrupted(void **state)
+{
+	uint64_t	 wire = grown();
+
+	(void)state;
+	handler_takes_over(&b);
+	until_sent(&r0);
+	GOT(r0, "end(5);");
+	says(&r0, wire, 5, 0, 901, 0);
+	NOTED("");			/* a late redelivery may still go on */
+	assert_int_equal(streams_open_n(st, NULL), 0);
+}
+
+/* The rest worker died too: the next one marks the message. */
+static void
+orphan_of_both(void **state)
+{
+	struct mono	 late = mono_add_ms(clock_mono(), 2 * ORPHAN_MS);
+
+	(void)state;
+	grown();
+	handler_takes_over(&b);
+	dies(&r0, NULL);
+	while (mono_before(clock_mono(), late))		/* its time passes unseen */
+		loop_turn(loop);
+	streams_active(st, &r1);
+	GOT(r1, "open(1.1 901);");
+	says(&r1, r1.wire, 1, 0, 901, 0);
+	GOT(r1, "end(5);");
+}
+
+static void
+handed_back_with_an_open_stream(void **state)
+{
+	(void)state;
+	grown();
+	open_as(&a, 2, 2, 1);
+	got(&r0);
+	streams_delivery_over(st, &a, 1, false);
+	loop_turn(loop);
+	GOT(r0, "");
+	b.held[0] = 1;
+	open_as(&b, 1, 1, 1);
+	GOT(r0, "open(1.1 901);");
+	assert_int_equal(streams_open_n(st, &a), 1);
+	assert_int_equal(streams_open_n(st, &b), 1);
+}
+
+#define TEST(fn)	cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest	 tests[] = {
+		TEST(from_handler_to_rest_and_back),
+		TEST(done_is_answered_from_the_journal),
+		TEST(restarting_is_not_done),
+		TEST(deleted_is_done),
+		TEST(failed_is_not_done),
+		TEST(refused),
+		TEST(protocol_errors),
+		TEST(no_room_for_a_message),
+		TEST(opened_again_at_the_next),
+		TEST(asked_without_an_answer),
+		TEST(no_rest_worker_for_a_while),
+		TEST(in_too_many_dead_workers),
+		TEST(in_many_restarted_workers),
+		TEST(drained),
+		TEST(adopted_in_place),
+		TEST(complete_needs_nobody),
+		TEST(complete_and_lost),
+		TEST(nothing_visible),
+		TEST(acked_with_an_open_stream),
+		TEST(orphan_is_interrupted),
+		TEST(orphan_of_both),
+		TEST(handed_back_with_an_open_stream),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
