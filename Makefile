@@ -33,7 +33,7 @@ CPPFLAGS += -I. $(shell pkg-config --cflags $(PKGS) $(PKGS_SUP) $(PKGS_WRK) 2>/d
 ALLCFLAGS = $(CSTD) $(WARN) $(WERROR) $(OPT) $(SAN) -fstack-protector-strong -fno-omit-frame-pointer $(CFLAGS)
 LIBS	:= $(shell pkg-config --libs $(PKGS))
 LIBS_SUP := $(shell pkg-config --libs $(PKGS_SUP))
-LIBS_WRK := $(shell pkg-config --libs $(PKGS_WRK))
+LIBS_WRK := $(shell pkg-config --libs $(PKGS_WRK)) -lm
 LIBS_CTL := $(shell pkg-config --libs $(PKGS_CTL))
 
 COMMON_SRCS := \
