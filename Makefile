@@ -181,7 +181,7 @@ check-fake:
 check-clients:
 	$(PYTEST) tests/clients
 check-system: all
-	scripts/run-system $(BUILD) '$(T)'
+	BULKHEAD_BUILD=$(BUILD) $(PYTEST) tests/system $(if $(T),-k '$(T)')
 
 asan:
 	$(MAKE) BUILD=$(BUILD)-asan SAN='-fsanitize=address,undefined -fno-sanitize-recover=undefined' OPT='-O1 -g' all
