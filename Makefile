@@ -101,7 +101,7 @@ help:
 	@echo 'make check-asan          unit and system tests with them'
 	@echo 'make fuzz P=json SECS=60 fuzz one parser (clang)'
 	@echo 'make bench               CPU per event, latency, memory beside a floor program; about 2 minutes'
-	@echo 'make lint                compilers with -Werror, clang-tidy, cppcheck, form of the tables'
+	@echo 'make lint                clang-tidy, cppcheck, form of the tables'
 	@echo 'make docs                protocol and option tables from proto/'
 	@echo 'make install DESTDIR= PREFIX=/usr/local'
 	@echo 'make clean'
