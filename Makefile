@@ -49,7 +49,8 @@ SUPERVISOR_SRCS := \
 	supervisor/journal/log.c supervisor/journal/record.c supervisor/journal/space.c \
 	supervisor/journal/deliveries.c supervisor/journal/peers.c supervisor/journal/open.c \
 	supervisor/journal/path.c \
-	supervisor/delivery/route.c supervisor/delivery/queue.c supervisor/delivery/poison.c \
+	supervisor/delivery/route.c supervisor/delivery/queue.c supervisor/delivery/keys.c \
+	supervisor/delivery/workers.c supervisor/delivery/give.c supervisor/delivery/poison.c \
 	supervisor/pool/throttle.c supervisor/pool/slot.c supervisor/pool/proc.c supervisor/pool/spawn.c \
 	supervisor/pool/child.c \
 	supervisor/pool/leftover.c supervisor/pool/pool.c \

@@ -1,0 +1,127 @@
+/*
+ * state - struct queue, and what the files of this room share.  Private to supervisor/delivery/.
+ *
+ *	keys.c		a key: its lines, and on which worker it is
+ *	workers.c	what is out to a worker, and how it comes back
+ *	give.c		credit, turns, suspects: who gets what next
+ *	queue.c		pools, the way in, and what the rest of the program asks
+ */
+#ifndef SUPERVISOR_DELIVERY_STATE_H
+#define SUPERVISOR_DELIVERY_STATE_H
+
+#include <sys/queue.h>
+
+#include "common/tree.h"
+#include "supervisor/delivery/queue.h"
+
+enum { WORK, CONTROL, LINES_N };
+
+RB_HEAD(key_tree, qkey);
+TAILQ_HEAD(dlv_list, delivery);
+TAILQ_HEAD(turn_list, qline);
+TAILQ_HEAD(key_list, qkey);
+TAILQ_HEAD(worker_list, qworker);
+
+/*
+ * The deliveries of one key of one kind.  In a turn list exactly when its first one may be given
+ * for all that the key knows.
+ */
+struct qline {
+	struct dlv_list		 waiting;	/* by order */
+	unsigned		 out;
+	bool			 alone;		/* its suspect is out: nothing follows it */
+	struct qkey		*key;
+	struct turn_list	*turn;		/* the list it is in, or NULL */
+	TAILQ_ENTRY(qline)	 in_turn;
+};
+
+struct qkey {
+	uint64_t		 key;
+	struct qline		 line[LINES_N];
+	struct qworker *at; /* fixed while anything is out; else where it is placed */
+	uint64_t		 last;		/* serial of the worker that had it last */
+	bool			 idle;		/* in the pool's list of idle keys */
+	RB_ENTRY(qkey)		 by_key;
+	TAILQ_ENTRY(qkey)	 in_idle;
+};
+
+struct qworker {
+	struct qpool		*pool;
+	uint64_t		 serial;	/* never used again: tells generations apart */
+	uint32_t		 slot;
+	char			 tag[64];
+	void			*peer;
+	bool			 draining;
+	struct turn_list	 turn[LINES_N];
+	struct dlv_list		 out;
+	uint64_t		 out_n[LINES_N], out_bytes[LINES_N];
+	TAILQ_ENTRY(qworker)	 in_pool;
+};
+
+struct qpool {
+	struct queue		*queue;
+	char			 name[33];
+	bool			*wants;		/* by row of events.def */
+	unsigned		 out_max;	/* of a line */
+	uint64_t		 credit[LINES_N], credit_bytes[LINES_N];
+	struct key_tree		 keys;
+	uint64_t		 keys_n, idle_n, waiting_n, given_n, waiting_bytes;
+	struct key_list		 idle;		/* longest idle first */
+	struct worker_list	 workers;
+	struct qworker		**live;		/* not draining; slots[] beside it */
+	uint32_t		*slots;
+	size_t			 live_n;
+	struct turn_list	 homeless;	/* no live worker */
+	struct turn_list	 suspects;	/* lines whose first delivery is a suspect */
+	struct delivery		*alone;		/* the suspect that is out */
+	TAILQ_ENTRY(qpool)	 in_queue;
+};
+
+struct queue {
+	struct journal		*journal;
+	const struct queue_ops	*ops;
+	void			*arg;
+	uint64_t		 poison, serial;
+	bool			 held;
+	struct buf		 effects;
+	TAILQ_HEAD(, qpool)	 pools;
+};
+
+static inline int
+delivery_kind(const struct delivery *d)
+{
+	return d->control ? CONTROL : WORK;
+}
+
+/* keys.c */
+struct qkey	*key_find(struct qpool *, uint64_t key, bool make);
+unsigned	 key_out(const struct qkey *);
+/*
+ * After any change of k: where it is, and in which turn lists its lines stand.  May free k when it
+ * is idle.
+ */
+void		 key_update(struct qpool *, struct qkey *);
+struct qline	*line_of(const struct delivery *);
+/* NULL: it stands in no turn list. */
+void		 line_to(struct qline *, struct turn_list *);
+/*
+ * d goes into its line where its order says: behind the older ones, of which there are few when it
+ * comes back.
+ */
+void		 line_up(struct qpool *, struct qkey *, struct delivery *);
+/* A waiting delivery leaves its line; the caller updates the key. */
+void		 line_leave(struct qpool *, struct delivery *);
+/*
+ * The set of live workers changed: keys that are free to go are placed anew.  Costs the number of
+ * keys; workers come and go far more seldom than events.
+ */
+void		 keys_placed_anew(struct qpool *);
+void		 keys_free(struct qpool *);
+
+/* workers.c */
+void		 queue_set_aside(struct queue *, struct delivery *, enum dlv_aside,
+		    const char *report);
+/* For qsort of struct delivery *. */
+int		 delivery_by_order(const void *, const void *);
+
+#endif
