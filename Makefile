@@ -56,7 +56,7 @@ SUPERVISOR_SRCS := \
 	supervisor/pool/leftover.c supervisor/pool/pool.c \
 	supervisor/control/control.c supervisor/control/verbs.c supervisor/control/status.c \
 	supervisor/control/calls.c supervisor/control/streams.c supervisor/control/poolcalls.c \
-	supervisor/xdoc.c
+	supervisor/wiring.c supervisor/start.c supervisor/stop.c supervisor/xdoc.c
 
 WORKER_SRCS := \
 	worker/runtime/link.c worker/runtime/mailbox.c worker/runtime/task.c \

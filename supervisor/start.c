@@ -1,0 +1,252 @@
+/*
+ * start - the start order, and what undoes it.
+ */
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "proto/contract.h"
+#include "supervisor/control/calls.h"
+#include "supervisor/control/control.h"
+#include "supervisor/control/poolcalls.h"
+#include "supervisor/control/streams.h"
+#include "supervisor/run.h"
+
+#define FDS_BASE	128	/* ourselves, control clients, the rest pool, a reconnect */
+#define FDS_PER_WORKER	8	/* link, board, stderr, pidfd; twice while one replaces another */
+
+int
+run_find_worker(char *dst, size_t bytes)
+{
+	ssize_t	 n = readlink("/proc/self/exe", dst, bytes - 1);
+	char	*slash;
+
+	if (n <= 0)
+		return -1;
+	dst[n] = '\0';
+	if ((slash = strrchr(dst, '/')) == NULL)
+		return -1;
+	strlcpy(slash + 1, "bulkhead-worker", bytes - (size_t)(slash + 1 - dst));
+	return access(dst, X_OK);
+}
+
+/*
+ * What this configuration may open at once; workers inherit the limit.  Without enough of them
+ * nothing starts.
+ */
+static void
+want_descriptors(const struct cfg *cfg)
+{
+	struct rlimit	 lim;
+	rlim_t		 need = FDS_BASE;
+
+	for (size_t i = 0; i < cfg->pools_n; i++)
+		need += FDS_PER_WORKER * cfg->pools[i].workers;
+	if (getrlimit(RLIMIT_NOFILE, &lim) == -1 || lim.rlim_cur >= need)
+		return;
+	lim.rlim_cur = lim.rlim_max < need ? lim.rlim_max : need;
+	if (setrlimit(RLIMIT_NOFILE, &lim) == -1 || lim.rlim_cur < need)
+		log_warnx("the limit of open files is %llu, this configuration may need %llu:"
+		    " raise it (ulimit -n, LimitNOFILE=)", (unsigned long long)lim.rlim_cur,
+		    (unsigned long long)need);
+}
+
+/* Make the directory and take the lock that keeps a second instance out.  0, or the exit status. */
+static int
+take_lock(struct run *run)
+{
+	const char	*dir = run->sup.cfg->runtime_dir;
+	struct flock	 whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	char		*path;
+
+	if (mkdir(dir, 0750) == -1 && errno != EEXIST) {
+		log_err("cannot make runtime_dir %s: %s; make it for this user, or set runtime_dir to"
+		    " a place it may write", dir, strerror(errno));
+		return BULKHEADD_EXIT_FAIL;
+	}
+	path = mem_printf("%s/lock", dir);
+	run->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (run->lock_fd == -1) {
+		log_err("cannot open %s: %s; runtime_dir must be a directory that this user may"
+		    " write", path, strerror(errno));
+		free(path);
+		return BULKHEADD_EXIT_FAIL;
+	}
+	free(path);
+	/* Not flock: a child between fork and exec would hold it on when we are killed. */
+	if (fcntl(run->lock_fd, F_SETLK, &whole) == -1) {
+		log_err("another bulkheadd is running on %s: stop it, or give this one its own"
+		    " runtime_dir", dir);
+		return BULKHEADD_EXIT_INSTANCE;
+	}
+	return 0;
+}
+
+static void
+on_patience(void *arg)
+{
+	struct run	*run = arg;
+
+	run->status = BULKHEADD_EXIT_API;
+	log_err("Discord's API at %s could not be reached for %llu s: %s", run->sup.cfg->api_url,
+	    (unsigned long long)run->sup.cfg->start_patience_ms / 1000,
+	    run->last_api[0] == '\0' ? "no answer" : run->last_api);
+	sup_stop(&run->sup, "Discord's API could not be reached");
+}
+
+static void
+on_leftovers_gone(void *arg)
+{
+	struct run	*run = arg;
+
+	calls_gate(run->sup.calls, true);
+	run_follow_active(run);
+}
+
+static void
+on_signal(int signo, void *arg)
+{
+	struct run	*run = arg;
+
+	if (signo == SIGUSR1)
+		log_info("alive: children=%zu calls=%zu waiting=%llu given=%llu turns=%llu",
+		    pools_alive(run->sup.pools), calls_open(run->sup.calls),
+		    (unsigned long long)journal_count(run->sup.journal, DLV_WAITING),
+		    (unsigned long long)journal_count(run->sup.journal, DLV_GIVEN),
+		    (unsigned long long)loop_turns(run->sup.loop));
+	else if (signo == SIGHUP)
+		log_notice("SIGHUP: this version reads its configuration at start only");
+	else
+		sup_stop(&run->sup, signo == SIGTERM ? "SIGTERM" : "SIGINT");
+}
+
+static int
+start_journal(struct run *run)
+{
+	struct sup	*sup = &run->sup;
+	char		*path = mem_printf("%s/journal", sup->cfg->runtime_dir);
+	const char	*why;
+
+	sup->journal = journal_open(path, sup->cfg->journal_bytes, clock_wall_ms(), &sup->opened,
+	    &why);
+	if (sup->journal == NULL)
+		log_err("cannot use %s: %s (journal = %llu bytes)", path, why,
+		    (unsigned long long)sup->cfg->journal_bytes);
+	else if (sup->opened.damaged)
+		log_err("%s", sup->opened.text);
+	else if (!sup->opened.created)
+		log_notice("journal: unfinished=%llu finished=%llu aside=%llu",
+		    (unsigned long long)sup->opened.unfinished_n,
+		    (unsigned long long)sup->opened.finished_n,
+		    (unsigned long long)sup->opened.aside_n);
+	if (sup->journal != NULL && !sup->opened.tmpfs)
+		log_warnx("runtime_dir %s is not on tmpfs: a slow disk can stall the heartbeat",
+		    sup->cfg->runtime_dir);
+	free(path);
+	return sup->journal == NULL ? -1 : 0;
+}
+
+/*
+ * The start order.  Each step needs those above it; run_free undoes them from the bottom up.
+ * 0, or an exit status.
+ */
+int
+run_start(struct run *run)
+{
+	static const int	 signals[] = { SIGTERM, SIGINT, SIGUSR1, SIGHUP };
+	struct sup		*sup = &run->sup;
+	struct gw_identity	 id;
+	struct gw_budget	 budget;
+	bool			 have_id, have_budget;
+	const char		*why;
+	char			*path;
+	int			 status;
+
+	want_descriptors(sup->cfg);
+	if ((status = take_lock(run)) != 0)
+		return status;
+	if ((sup->loop = loop_new()) == NULL) {
+		log_err("cannot make the event loop: %s", strerror(errno));
+		return BULKHEADD_EXIT_FAIL;
+	}
+	log_attach(sup->loop);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
+		run->signals[i] = sigwatch_new(sup->loop, signals[i], on_signal, run);
+	run->patience = timer_new(sup->loop, on_patience, run);
+	if (start_journal(run) == -1)
+		return BULKHEADD_EXIT_FAIL;
+	have_id = journal_identity_get(sup->journal, 0, &id);
+	have_budget = journal_budget_get(sup->journal, &budget);
+	sup->resolve = resolve_new(sup->loop, sup->cfg->resolv_conf);
+	sup->queue = queue_new(sup->journal, &run_queue_ops, run, sup->cfg->poison);
+	for (size_t i = 0; i < sup->cfg->pools_n; i++)
+		queue_pool_add(sup->queue, &sup->cfg->pools[i]);
+	queue_recover(sup->queue);
+	loop_tail(sup->loop, run_tail, run);
+	sup->calls = calls_new(sup->loop, sup->cfg, sup->journal);
+	sup->streams = streams_new(sup->loop, sup->journal, sup->cfg->poison, STREAMS_ORPHAN_MS);
+	sup->poolcalls = poolcalls_new(sup->loop);
+	sup->pools = pools_new(sup->loop, sup->cfg, sup->journal, run->worker, &run_pools_ops, run);
+	pools_leftovers(sup->pools, on_leftovers_gone, run);
+	path = mem_printf("%s/control.sock", sup->cfg->runtime_dir);
+	sup->control = control_new(sup, path, &why);
+	free(path);
+	if (sup->control == NULL) {
+		log_err("cannot make the control socket: %s", why);
+		return BULKHEADD_EXIT_FAIL;
+	}
+	if (have_id)
+		pools_self(sup->pools, id.user_id, id.application_id, id.shards);
+	pools_start(sup->pools);
+	if (!sup->no_gateway) {
+		sup->gw = gw_new(sup->loop, sup->resolve, sup->cfg, have_id ? &id : NULL,
+		    have_budget ? &budget : NULL, &run_gw_ops, run);
+		if (!have_id || id.session_id[0] == '\0')
+			timer_arm_ms(run->patience, sup->cfg->start_patience_ms);
+		gw_start(sup->gw);
+	}
+	return 0;
+}
+
+void
+run_free(struct run *run)
+{
+	struct sup	*sup = &run->sup;
+
+	if (sup->control != NULL)
+		control_free(&sup->control);
+	if (sup->gw != NULL)
+		gw_free(&sup->gw);
+	if (sup->pools != NULL)
+		pools_free(&sup->pools);
+	poolcalls_free(&sup->poolcalls);
+	streams_free(&sup->streams);
+	if (sup->calls != NULL)
+		calls_free(&sup->calls);
+	if (sup->queue != NULL)
+		queue_free(&sup->queue);
+	if (sup->resolve != NULL)
+		resolve_free(&sup->resolve);
+	if (sup->journal != NULL)
+		journal_close(&sup->journal);
+	if (run->bound != NULL)
+		timer_free(&run->bound);
+	if (run->patience != NULL)
+		timer_free(&run->patience);
+	for (size_t i = 0; i < sizeof(run->signals) / sizeof(*run->signals); i++)
+		if (run->signals[i] != NULL)
+			sigwatch_free(&run->signals[i]);
+	log_detach();
+	if (sup->loop != NULL)
+		loop_free(&sup->loop);
+	if (run->lock_fd != -1)
+		close(run->lock_fd);
+	cfg_unload(&sup->cfg);
+}
