@@ -182,7 +182,7 @@ check-fake:
 check-clients:
 	$(PYTEST) tests/clients
 check-system: all
-	BULKHEAD_BUILD=$(BUILD) $(PYTEST) tests/system $(if $(T),-k '$(T)')
+	BULKHEAD_BUILD=$(BUILD) scripts/run-system '$(T)'
 
 asan:
 	$(MAKE) BUILD=$(BUILD)-asan SAN='-fsanitize=address,undefined -fno-sanitize-recover=undefined' OPT='-O1 -g' all

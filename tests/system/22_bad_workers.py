@@ -8,6 +8,7 @@ from fakediscord import threaded
 
 from bot import wait_for
 
+pytestmark = pytest.mark.alone       # heartbeat jitter is asserted
 ASAN = "asan" in os.environ.get("BULKHEAD_BUILD", "")
 JITTER_MAX_US = 100_000 * (3 if ASAN else 1)
 

@@ -60,7 +60,7 @@ class Bot:
 
     def __init__(self, fake, pools=None, build=None, args=(), env=None, keep=False, **options):
         self.build = pathlib.Path(build or build_dir())
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="bulkhead-", dir="/dev/shm"))
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="bulkhead-", dir=os.environ.get("BULKHEAD_DIR", "/dev/shm")))
         self.conf = self.dir / "bulkhead.conf"
         self.log_path = self.dir / "log"
         self.socket = self.dir / "run" / "control.sock"
