@@ -149,15 +149,25 @@ on_restarted(void *arg, const char *why)
 	(void)pending_free(p);
 }
 
+#define RESTART_USAGE	"usage: bulkheadctl restart POOL|WORKER [--now]"
+
 static void
 cmd_restart(struct client *cl, const struct ask *ask)
 {
-	struct pools	*pools = cl->control->sup->pools;
-	struct pending	*p;
+	struct pools		*pools = cl->control->sup->pools;
+	enum restart_how	 how = RESTART_PLAIN;
+	struct pending		*p;
 
 	if (pools == NULL) {
 		client_end(cl, CTL_EXIT_FAILED, "still starting");
 		return;
+	}
+	if (ask->words_n > 1) {
+		if (!span_is(ask->words[1], "--now")) {
+			client_end(cl, CTL_EXIT_USAGE, RESTART_USAGE);
+			return;
+		}
+		how = RESTART_NOW;
 	}
 	p = pending_new(cl, ask->words[0], false);
 	if (!ask->wait) {
@@ -165,7 +175,7 @@ cmd_restart(struct client *cl, const struct ask *ask)
 		cl->pending = NULL;
 	}
 	/* From here p may be gone: the callback frees it. */
-	if (pools_restart(pools, p->name, on_restarted, p) == -1) {
+	if (pools_restart(pools, p->name, how, on_restarted, p) == -1) {
 		(void)pending_free(p);
 		end_no_worker(cl, ask->words[0], "pool or worker");
 		return;

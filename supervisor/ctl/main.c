@@ -55,6 +55,7 @@ struct ctl {
 	bool		 json, wait;
 	struct mono	 deadline;
 	uint64_t	 timeout_ms;
+	struct buf	 flags;		/* options that are words of the request */
 	int		 fd;
 	int		 pidfd;		/* of the supervisor; -1 none */
 	struct buf	 doc;
@@ -431,6 +432,18 @@ make_words(int argc, char **argv, struct buf *words, struct buf *body)
 		errx(CTL_EXIT_USAGE, "a body has at most %d bytes", BODY_MAX);
 }
 
+static size_t
+flags_n(const struct ctl *ctl)
+{
+	struct msg_list_iter	 it = { buf_span(&ctl->flags), 0 };
+	struct span		 flag;
+	size_t			 n = 0;
+
+	while (msg_list_more(&it) && msg_list_next_str(&it, &flag))
+		n++;
+	return n;
+}
+
 static int
 ask(struct ctl *ctl, int argc, char **argv)
 {
@@ -438,6 +451,7 @@ ask(struct ctl *ctl, int argc, char **argv)
 	int		 status;
 
 	make_words(argc, argv, &words, &body);
+	buf_add_span(&words, buf_span(&ctl->flags));
 	ctl->deadline = mono_add_ms(clock_mono(), ctl->timeout_ms);
 	dial(ctl);
 	send_ask(ctl, &(struct msg_ASK){ .version = PROTO_VERSION, .wait = ctl->wait,
@@ -460,6 +474,7 @@ ask(struct ctl *ctl, int argc, char **argv)
 		puts(ctl->why);
 	}
 	buf_fini(&ctl->doc);
+	buf_fini(&ctl->flags);
 	close(ctl->fd);
 	if (ctl->pidfd != -1)
 		close(ctl->pidfd);
@@ -469,7 +484,8 @@ ask(struct ctl *ctl, int argc, char **argv)
 int
 main(int argc, char **argv)
 {
-	enum { OPT_NO_WAIT = 256, OPT_TIMEOUT, OPT_VERSION };
+	/* OPT_FLAG: goes to the supervisor, as the last of the words. */
+	enum { OPT_NO_WAIT = 256, OPT_TIMEOUT, OPT_VERSION, OPT_FLAG };
 	static const struct option options[] = {
 		{ "socket", required_argument, NULL, 's' },
 		{ "json", no_argument, NULL, 'j' },
@@ -477,6 +493,7 @@ main(int argc, char **argv)
 		{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 		{ "version", no_argument, NULL, OPT_VERSION },
 		{ "help", no_argument, NULL, 'h' },
+		{ "now", no_argument, NULL, OPT_FLAG },
 		{ NULL, 0, NULL, 0 },
 	};
 	const struct command	*c;
@@ -485,11 +502,16 @@ main(int argc, char **argv)
 		.path = env == NULL || *env == '\0' ? SOCKET_DEFAULT : env,
 		.wait = true, .timeout_ms = TIMEOUT_MS,
 	};
-	int			 ch;
+	char			 flag[16];
+	int			 ch, at;
 
 	log_std_fds();
-	while ((ch = getopt_long(argc, argv, "s:jh", options, NULL)) != -1) {
+	while ((ch = getopt_long(argc, argv, "s:jh", options, &at)) != -1) {
 		switch (ch) {
+		case OPT_FLAG:
+			snprintf(flag, sizeof(flag), "--%s", options[at].name);
+			msg_list_str(&ctl.flags, span_of(flag));
+			break;
 		case 's':
 			ctl.path = optarg;
 			break;
@@ -528,7 +550,7 @@ main(int argc, char **argv)
 		unknown_command(argv[0]);
 	if (c == NULL)
 		return ask(&ctl, argc, argv);
-	if ((size_t)argc - 1 < c->min || (size_t)argc - 1 > c->max)
+	if ((size_t)argc - 1 < c->min || (size_t)argc - 1 + flags_n(&ctl) > c->max)
 		usage_of(c);
 	return ask(&ctl, argc, argv);
 }

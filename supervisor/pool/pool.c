@@ -49,6 +49,7 @@ struct place {
 	uint64_t	 last_word_ms;
 	uint64_t	 up_order;		/* rises with each READY of any pool */
 	bool		 told;			/* on_draining was called for this process */
+	bool		 now;			/* its drain has no T1 */
 };
 
 struct pool {
@@ -69,6 +70,7 @@ struct restart {
 	TAILQ_ENTRY(restart) link;
 	struct place	**todo;
 	size_t		 n, i;
+	enum restart_how how;
 	bool		 begun;			/* todo[i] was asked */
 	uint64_t	 target;		/* the generation of todo[i] that must get READY */
 	void		(*fn)(void *, const char *);
@@ -156,9 +158,9 @@ op_drain(struct slot *s)
 	if (pl->pool->stopping)
 		tell_drain(pl, pl->pool->finish_ms, pl->pool->last_word_ms);
 	else if (pl->pool->rest)
-		tell_drain(pl, cfg->rest_grace_ms, 0);
+		tell_drain(pl, pl->now ? 0 : cfg->rest_grace_ms, 0);
 	else
-		tell_drain(pl, cfg->drain_ms, cfg->last_word_ms);
+		tell_drain(pl, pl->now ? 0 : cfg->drain_ms, cfg->last_word_ms);
 }
 
 static void
@@ -347,7 +349,7 @@ op_spawn(struct slot *s)
 	const char		*why = "?";
 
 	throttle_started(&s->throttle, loop_now(ps->loop));
-	pl->told = false;
+	pl->told = pl->now = false;
 	options_for(p, &options);
 	spec.options = msg_list_of(&options);
 	pl->child = child_spawn(ps->loop, &spec, &child_ops, pl, &why);
@@ -582,6 +584,7 @@ restart_step(struct pools *ps, struct restart *r)
 	if (!r->begun) {
 		r->begun = true;
 		r->target = pl->generation + (st == SLOT_SPAWNING || st == SLOT_STARTING ? 0 : 1);
+		pl->now = r->how == RESTART_NOW;
 		if (pl->slot.stopping || !slot_event(&pl->slot, SLEV_RESTART)) {
 			restart_failed(ps, r);
 			return true;
@@ -812,7 +815,8 @@ spare_first(const void *ap, const void *bp)
 }
 
 int
-pools_restart(struct pools *ps, const char *name, void (*fn)(void *, const char *), void *arg)
+pools_restart(struct pools *ps, const char *name, enum restart_how how,
+    void (*fn)(void *, const char *), void *arg)
 {
 	struct restart	*r = mem_alloc(sizeof(*r));
 	bool		 rest = false;
@@ -830,6 +834,7 @@ pools_restart(struct pools *ps, const char *name, void (*fn)(void *, const char 
 	}
 	if (rest)
 		qsort(r->todo, r->n, sizeof(struct place *), spare_first);
+	r->how = how;
 	r->fn = fn;
 	r->arg = arg;
 	TAILQ_INSERT_TAIL(&ps->restarts, r, link);

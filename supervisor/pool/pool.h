@@ -89,12 +89,17 @@ void		 pools_fault(struct pools *, struct span name, struct span spec);
  */
 void		 pools_leftovers(struct pools *, void (*fn)(void *arg), void *arg);
 
+enum restart_how {
+	RESTART_PLAIN,		/* drain, end, start, READY */
+	RESTART_ROLLING,	/* the new one is READY before the old one drains */
+	RESTART_NOW,		/* as PLAIN, with T1 = 0 */
+};
 /*
- * Replace the processes of a pool ("echo") or of one slot ("echo.0"): drain, end, start, READY.
- * Not throttled.  HELD and FAILED slots are started too.  fn is called once: NULL when all are
- * READY, else a sentence.  -1: no such name.
+ * Replace the processes of a pool ("echo") or of one slot ("echo.0"), one after another.  Not
+ * throttled.  HELD and FAILED slots are started too.  fn is called once: NULL when all are READY,
+ * else a sentence.  -1: no such name.
  */
-int		 pools_restart(struct pools *, const char *name,
+int		 pools_restart(struct pools *, const char *name, enum restart_how,
 		    void (*fn)(void *arg, const char *why), void *arg);
 
 /*
