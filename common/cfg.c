@@ -9,11 +9,43 @@
 #include "common/cfgrow.h"
 #include "common/json.h"
 #include "common/msg.h"
+#include "common/words.h"
+
+#define CREDIT_EXEC	16	/* of a program that names none */
 
 const struct role_row *
 cfg_pool_role(const struct cfg_pool *p)
 {
 	return cfgrow_handler(p->handler);
+}
+
+const char *
+cfg_pool_command(const struct cfg_pool *p)
+{
+	return cfgrow_command(p->handler);
+}
+
+const char *
+cfg_pool_role_name(const struct cfg_pool *p, char dst[CFG_ROLE_BYTES])
+{
+	const char	*command = cfg_pool_command(p), *slash, *why;
+	struct words	 w;
+
+	(void)strlcpy(dst, p->handler, CFG_ROLE_BYTES);
+	if (command == NULL || words_split(command, &w, &why) == -1)
+		return dst;
+	slash = strrchr(w.v[0], '/');
+	(void)strlcpy(dst, slash == NULL ? w.v[0] : slash + 1, CFG_ROLE_BYTES);
+	words_fini(&w);
+	return dst;
+}
+
+uint64_t
+cfg_pool_credit(const struct cfg_pool *p)
+{
+	const struct role_row	*role = cfg_pool_role(p);
+
+	return p->credit != 0 ? p->credit : role != NULL ? role->credit : CREDIT_EXEC;
 }
 
 bool
@@ -60,7 +92,7 @@ list_fini(struct cfg_list *l)
 	size_t	 i;
 
 	for (i = 0; i < l->n; i++)
-		free(l->v[i]);
+		mem_wipe_free(&l->v[i]);
 	free(l->v);
 	memset(l, 0, sizeof(*l));
 }
@@ -235,7 +267,8 @@ hash_section(uint64_t h, const void *base, enum cfg_scope scope)
 			h = span_hash_add_u64(h, l->set);
 			h = span_hash_add_u64(h, l->n);
 			for (i = 0; i < l->n; i++)
-				h = span_hash_add(h, span_of(l->v[i]));
+				h = span_hash_add(h, cfgrow_is_env(o) ? cfgrow_env_name(l->v[i]) :
+				    span_of(l->v[i]));
 			break;
 		default:
 			h = span_hash_add_u64(h, *(const uint64_t *)value_of(o, base));
@@ -318,6 +351,12 @@ check_whole(const struct cfg *cfg)
 	for (i = 0; i < cfg->pools_n; i++)
 		if (cfg->pools[i].handler == NULL)
 			return frame_refuse("a pool without \"handler\"");
+	for (i = 0; i < cfg->pools_n; i++) {
+		if (cfg_pool_command(&cfg->pools[i]) != NULL && !cfg->pools[i].events.set)
+			return frame_refuse("a pool with handler exec: and without \"events\"");
+		if (cfg_pool_command(&cfg->pools[i]) == NULL && cfg->pools[i].env.n > 0)
+			return frame_refuse("a pool with \"env\" and a handler that is built in");
+	}
 	for (i = 0; i < cfg->models_n; i++)
 		if (cfg->models[i].base_url == NULL || cfg->models[i].name == NULL)
 			return frame_refuse("a model without \"base_url\" or \"name\"");
@@ -445,7 +484,8 @@ json_value(struct json_out *j, const struct cfg_option *o, const void *base)
 {
 	const struct cfg_list	*l;
 	const char		*text;
-	char			 number[32];
+	char			 number[32], *shown;
+	struct span		 env;
 	size_t			 i;
 
 	switch (o->kind) {
@@ -470,8 +510,16 @@ json_value(struct json_out *j, const struct cfg_option *o, const void *base)
 	case CFG_TYPE_LIST:
 		l = value_of(o, base);
 		json_arr(j);
-		for (i = 0; i < l->n; i++)
-			json_cstr(j, l->v[i]);
+		for (i = 0; i < l->n; i++) {
+			if (!cfgrow_is_env(o)) {
+				json_cstr(j, l->v[i]);
+				continue;
+			}
+			env = cfgrow_env_name(l->v[i]);
+			shown = mem_printf("%.*s=(set)", (int)env.n, env.p);
+			json_cstr(j, shown);
+			free(shown);
+		}
 		json_arr_end(j);
 		break;
 	}

@@ -141,6 +141,13 @@ void	 cfg_json(const struct cfg *, struct buf *out);
 bool	 cfg_pool_wants(const struct cfg_pool *, const char *event);
 /* The built-in role, NULL for exec. */
 const struct role_row *cfg_pool_role(const struct cfg_pool *);
+/* The command line of a handler "exec:", for words_split, which takes it; NULL when built in. */
+const char *cfg_pool_command(const struct cfg_pool *);
+/* What HELLO calls it: the built-in role, or the program's name without its directory. */
+#define CFG_ROLE_BYTES	65
+const char *cfg_pool_role_name(const struct cfg_pool *, char dst[CFG_ROLE_BYTES]);
+/* Deliveries open at once in one of its workers: the option, or the role's default. */
+uint64_t cfg_pool_credit(const struct cfg_pool *);
 /* The model that answers: a configuration with a pool of the role chat has one. */
 const struct cfg_model *cfg_chat_model(const struct cfg *);
 

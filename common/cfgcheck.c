@@ -5,6 +5,8 @@
  * gives the values; each value goes through its row in cfgrow.
  */
 #include <assert.h>
+#include <sys/stat.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -14,6 +16,7 @@
 
 #include "common/cfgscan.h"	/* before confuse.h: both have a CFG_STR for a while */
 #include "common/msg.h"
+#include "common/words.h"
 
 #include <confuse.h>
 
@@ -226,6 +229,19 @@ tidy(const struct cfg_option *o, const char *text)
 	return s;
 }
 
+/* How a word of a list is called: of NAME=value the name alone. */
+static struct span
+word_name(const struct cfg_option *o, const char *word)
+{
+	return cfgrow_is_env(o) ? cfgrow_env_name(word) : span_of(word);
+}
+
+static bool
+same_word(const struct cfg_option *o, const char *a, const char *b)
+{
+	return span_eq(word_name(o, a), word_name(o, b));
+}
+
 static void
 read_list(struct check *c, cfg_opt_t *opt, const struct cfg_option *o, const char *title,
     const char *where, unsigned line)
@@ -247,9 +263,9 @@ read_list(struct check *c, cfg_opt_t *opt, const struct cfg_option *o, const cha
 			continue;
 		}
 		for (j = 0; j < i; j++)
-			if (strcmp(word, cfg_opt_getnstr(opt, j)) == 0)
-				cfgscan_say(&c->s, line, "\"%s\"%s names %s twice", o->name, where,
-				    word);
+			if (same_word(o, word, cfg_opt_getnstr(opt, j)))
+				cfgscan_say(&c->s, line, "\"%s\"%s names %.*s twice", o->name,
+				    where, (int)word_name(o, word).n, word);
 		if (n > 1 && strcmp(word, "auto") == 0)
 			cfgscan_say(&c->s, line, "\"%s\": auto stands alone", o->name);
 		add_row(c, o->scope, title, o->name, word);
@@ -334,6 +350,53 @@ read_token_options(struct check *c, cfg_t *cfg, bool need_token)
 	mem_wipe_free(&text);
 }
 
+/* Can this program be run, as far as one can see?  A sentence, or NULL. */
+static const char *
+bad_program(const char *path)
+{
+	struct stat	 st;
+
+	if (stat(path, &st) == -1)
+		return strerror(errno);
+	if (S_ISDIR(st.st_mode))
+		return "it is a directory";
+	if (!S_ISREG(st.st_mode))
+		return "it is not a file";
+	return access(path, X_OK) == -1 ? "it is not executable (chmod +x)" : NULL;
+}
+
+/* What a pool with a program of its own has to say, and one without must not. */
+static void
+check_program(struct check *c, cfg_t *pool, size_t section)
+{
+	const struct cfgscan_set	*handler, *events, *env;
+	const char			*text = cfg_getstr(pool, "handler"), *command, *why;
+	char				 where[96];
+	struct words			 w;
+
+	handler = cfgscan_find(&c->s, cfgrow_find(SPAN("handler"), CFG_SCOPE_POOL), section);
+	events = cfgscan_find(&c->s, cfgrow_find(SPAN("events"), CFG_SCOPE_POOL), section);
+	env = cfgscan_find(&c->s, cfgrow_find(SPAN("env"), CFG_SCOPE_POOL), section);
+	(void)cfgscan_where(&c->s, section, where, sizeof(where));
+	if (handler == NULL || text == NULL)
+		return;
+	if ((command = cfgrow_command(text)) == NULL) {
+		if (env != NULL)
+			cfgscan_say(&c->s, env->line, "\"env\"%s is for handlers \"exec:...\";"
+			    " what is built in has its own options", where);
+		return;
+	}
+	if (events == NULL)
+		cfgscan_say(&c->s, handler->line, "\"events\"%s is missing: with a handler"
+		    " \"exec:...\" it names what the program gets, { } for nothing", where);
+	if (words_split(command, &w, &why) == -1)
+		return;			/* it has been complained about */
+	if (w.n > 0 && w.v[0][0] == '/' && (why = bad_program(w.v[0])) != NULL)
+		cfgscan_say(&c->s, handler->line, "handler%s: %s cannot be run: %s", where,
+		    w.v[0], why);
+	words_fini(&w);
+}
+
 /* A pool that chats needs a model, and the one that is named must be there. */
 static void
 check_models(struct check *c, cfg_t *cfg)
@@ -380,6 +443,8 @@ read_values(struct check *c, cfg_t *cfg, bool need_token)
 		title = cfgrow_scope_titled(sec->scope) ? cfg_title(section) : "";
 		for (o = NULL; (o = cfgrow_next(o, sec->scope)) != NULL;)
 			read_option(c, section, o, i, title);
+		if (sec->scope == CFG_SCOPE_POOL)
+			check_program(c, section, i);
 	}
 	check_models(c, cfg);
 	for (i = 0; i < c->s.env_n; i++)

@@ -10,12 +10,15 @@
 #include "common/cfgrow.h"
 #include "common/log.h"
 #include "common/url.h"
+#include "common/words.h"
 
 #define DIGITS		"0123456789"
 #define LOWER		"abcdefghijklmnopqrstuvwxyz"
 #define EVENTS_MAX	128
 #define INTENTS_MAX	64
 #define WORD_MAX	64	/* bytes of a stop word */
+#define ENV_BYTES_MAX	4096	/* of NAME=value */
+#define EXEC		"exec:"
 
 /* ---- the table ---- */
 
@@ -118,6 +121,26 @@ const struct role_row *
 cfgrow_handler(const char *name)
 {
 	return strcmp(name, "rest") == 0 ? NULL : table_role(name);
+}
+
+const char *
+cfgrow_command(const char *handler)
+{
+	size_t	 n = sizeof(EXEC) - 1;
+
+	return strncmp(handler, EXEC, n) == 0 ? handler + n : NULL;
+}
+
+bool
+cfgrow_is_env(const struct cfg_option *o)
+{
+	return o->in == CFG_SCOPE_POOL && strcmp(o->name, "env") == 0;
+}
+
+struct span
+cfgrow_env_name(const char *text)
+{
+	return span_make(text, strcspn(text, "="));
 }
 
 /* ---- sentences ---- */
@@ -388,6 +411,27 @@ check_intent(const char *where, const char *text, char *why)
 	return -1;
 }
 
+/* The form of a command line; whether there is such a program only the configuration child asks. */
+static int
+check_command(const char *shown, const char *where, const char *command, char *why)
+{
+	struct words	 w;
+	const char	*bad;
+	int		 rv = 0;
+
+	if (words_split(command, &w, &bad) == -1) {
+		(void)snprintf(why, CFGROW_WHY_BYTES, "handler \"%s\"%s %s", shown, where, bad);
+		return -1;
+	}
+	if (w.n == 0 || w.v[0][0] != '/' || w.v[0][strlen(w.v[0]) - 1] == '/') {
+		(void)snprintf(why, CFGROW_WHY_BYTES, "handler \"%s\"%s: exec: wants the absolute"
+		    " path of a program", shown, where);
+		rv = -1;
+	}
+	words_fini(&w);
+	return rv;
+}
+
 static int
 check_handler(const char *where, const char *text, char *why)
 {
@@ -398,11 +442,8 @@ check_handler(const char *where, const char *text, char *why)
 	(void)cfgrow_quoted(text, shown, sizeof(shown));
 	if (cfgrow_handler(text) != NULL)
 		return 0;
-	if (strncmp(text, "exec:", 5) == 0) {
-		(void)snprintf(why, CFGROW_WHY_BYTES, "handler \"%s\"%s: this version does not run"
-		    " programs of your own yet, only built-in handlers", shown, where);
-		return -1;
-	}
+	if (cfgrow_command(text) != NULL)
+		return check_command(shown, where, cfgrow_command(text), why);
 	if (table_role(text) != NULL) {
 		(void)snprintf(why, CFGROW_WHY_BYTES, "handler \"%s\"%s: its pool is made by the"
 		    " supervisor itself", shown, where);
@@ -418,6 +459,33 @@ check_handler(const char *where, const char *text, char *why)
 	return -1;
 }
 
+/* Sentences name the variable, never its value. */
+static int
+check_env(const char *where, const char *text, char *why)
+{
+	struct span	 name = cfgrow_env_name(text);
+	char		 shown[64];
+	const char	*p;
+
+	for (p = name.p; p < name.p + name.n; p++)
+		if (*p != '_' && !(*p >= 'a' && *p <= 'z') && !(*p >= 'A' && *p <= 'Z') &&
+		    (p == name.p || *p < '0' || *p > '9'))
+			break;
+	if (name.n == 0 || p < name.p + name.n || text[name.n] != '=' || name.n >= sizeof(shown)) {
+		(void)snprintf(why, CFGROW_WHY_BYTES, "\"env\"%s holds a word that is not"
+		    " NAME=value", where);
+		return -1;
+	}
+	(void)span_copy(name, shown, sizeof(shown));
+	for (p = text; (unsigned char)*p >= 0x20 || *p == '\n' || *p == '\t'; p++)
+		continue;
+	if (*p == '\0' && strlen(text) <= ENV_BYTES_MAX)
+		return 0;
+	(void)snprintf(why, CFGROW_WHY_BYTES, *p == '\0' ? "\"env\"%s: %s is too long" :
+	    "\"env\"%s: %s has a control character", where, shown);
+	return -1;
+}
+
 static int
 check_word(const struct cfg_option *o, const char *where, const char *text, char *why)
 {
@@ -428,6 +496,8 @@ check_word(const struct cfg_option *o, const char *where, const char *text, char
 		return check_event(where, text, why);
 	if (strcmp(o->name, "intents") == 0)
 		return check_intent(where, text, why);
+	if (cfgrow_is_env(o))
+		return check_env(where, text, why);
 	if (strcmp(o->name, "free_channels") == 0 ? span_u64(span_of(text), &id) && id > 0 :
 	    *text != '\0' && strlen(text) <= WORD_MAX)
 		return 0;

@@ -24,6 +24,11 @@ bool		 cfgrow_scope_titled(enum cfg_scope);
 bool		 cfgrow_scope_of(struct span name, enum cfg_scope *scope_r);
 /* A built-in role that a pool may have: not rest, which the supervisor makes. */
 const struct role_row	*cfgrow_handler(const char *name);
+/* What stands behind "exec:", NULL when the handler is another. */
+const char	*cfgrow_command(const char *handler);
+/* The option `env` of a pool, whose values are secrets; and the name in NAME=value. */
+bool		 cfgrow_is_env(const struct cfg_option *);
+struct span	 cfgrow_env_name(const char *text);
 /* "", " in pool \"x\"" or " in chat", for sentences. */
 const char	*cfgrow_where(enum cfg_scope, struct span title, char *dst, size_t dst_bytes);
 /* What is wrong with the title of a section, after "a name"; NULL when nothing is. */

@@ -12,7 +12,6 @@
 
 #define OUT_SERIAL	4	/* most deliveries of one key's line out to one worker */
 #define OUT_OPEN	64
-#define CREDIT_EXEC	16	/* of a program that names none */
 
 static void
 dropped(struct delivery *d, void *arg)
@@ -81,7 +80,7 @@ queue_pool_add(struct queue *q, const struct cfg_pool *cfg)
 	p->queue = q;
 	strlcpy(p->name, cfg->name, sizeof(p->name));
 	p->out_max = role != NULL && role->open ? OUT_OPEN : OUT_SERIAL;
-	credit = cfg->credit != 0 ? cfg->credit : role != NULL ? role->credit : CREDIT_EXEC;
+	credit = cfg_pool_credit(cfg);
 	rows = table_events(&n);
 	p->wants = mem_array(n, sizeof(*p->wants));
 	for (size_t i = 0; i < n; i++) {

@@ -405,6 +405,10 @@ child_spawn(struct loop *l, const struct child_spec *sp, const struct child_ops 
     const char **why_r)
 {
 	struct child	*c = mem_alloc(sizeof(*c));
+	struct spawn_what what = {
+		.program = sp->program, .argv = sp->argv, .env = sp->env, .env_n = sp->env_n,
+		.rest = sp->rest,
+	};
 	struct spawned	 sd;
 
 	c->loop = l;
@@ -420,8 +424,8 @@ child_spawn(struct loop *l, const struct child_spec *sp, const struct child_ops 
 	snprintf(c->tag, sizeof(c->tag), "%s.%u#%" PRIu64, sp->pool, (unsigned)sp->slot,
 	    sp->generation);
 	c->born = clock_mono();
-	if (spawn_worker(sp->program, sp->rest, fault_hits(FAULT_CHILD_EXEC, span_of(c->tag)), &sd,
-	    why_r) == -1) {
+	what.refuse = fault_hits(FAULT_CHILD_EXEC, span_of(c->tag));
+	if (spawn_worker(&what, &sd, why_r) == -1) {
 		free(c);
 		return NULL;
 	}
@@ -598,6 +602,8 @@ status_meaning(int code)
 	case CONTRACT_EXIT_INIT:	return ": it could not build what it needs";
 	case CONTRACT_EXIT_PROTO:	return ": it found our protocol broken";
 	case CONTRACT_EXIT_HOLD:	return ": held until an operator acts";
+	case 126:			return ": a program could not be run by ";
+	case 127:			return ": a program was not found by ";
 	default:			return "";
 	}
 }
@@ -626,8 +632,9 @@ judge(const struct child *c, struct obituary *o)
 	} else if (signo == 0 &&
 	    (!c->blamed || (c->blame != DEATH_PROTOCOL && c->blame != DEATH_HUNG))) {
 		o->cause = c->asked && o->code == CONTRACT_EXIT_OK ? DEATH_ASKED : DEATH_EXIT;
-		snprintf(o->text, sizeof(o->text), "exited with status %d%s%s", o->code,
-		    o->cause == DEATH_ASKED ? " as asked" : "", status_meaning(o->code));
+		snprintf(o->text, sizeof(o->text), "exited with status %d%s%s%s", o->code,
+		    o->cause == DEATH_ASKED ? " as asked" : "", status_meaning(o->code),
+		    o->code == 126 || o->code == 127 ? c->program : "");
 	} else {
 		o->cause = c->blame;
 		switch (c->blame) {

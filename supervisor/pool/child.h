@@ -11,6 +11,8 @@
 
 struct child_spec {
 	const char	*program;
+	char *const	*argv, *const *env;	/* NULL; as in spawn.h, and so is env_n */
+	size_t		 env_n;
 	const char	*pool, *role;
 	uint32_t	 slot;
 	uint64_t	 generation;

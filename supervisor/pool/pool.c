@@ -14,6 +14,7 @@
 #include "common/count.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/words.h"
 #include "proto/contract.h"
 #include "supervisor/pool/child.h"
 #include "supervisor/pool/leftover.h"
@@ -55,7 +56,9 @@ struct place {
 struct pool {
 	struct pools	*pools;
 	char		*name;
-	const char	*role;
+	char		 role[CFG_ROLE_BYTES];
+	struct words	 command;		/* of a handler "exec:"; empty: bulkhead-worker */
+	const struct cfg_list *env;		/* of it */
 	bool		 rest, stopping;
 	uint64_t	 credit;
 	uint64_t	 finish_ms, last_word_ms;	/* of the stop */
@@ -282,7 +285,7 @@ options_for(const struct pool *p, struct buf *b)
 
 	option_str(b, "log_level", cfg->log_level);
 	option_str(b, "trace", log_traced());
-	if (strcmp(p->role, "chat") == 0 && cfg_chat_model(cfg) != NULL)
+	if (p->command.n == 0 && strcmp(p->role, "chat") == 0 && cfg_chat_model(cfg) != NULL)
 		options_for_chat(cfg, b);
 	if (!p->rest)
 		return;
@@ -347,6 +350,13 @@ op_spawn(struct slot *s)
 		.last_word_ms = p->rest ? 0 : cfg->last_word_ms,
 	};
 	const char		*why = "?";
+
+	if (p->command.n > 0) {
+		spec.program = p->command.v[0];
+		spec.argv = p->command.v;
+		spec.env = p->env->v;
+		spec.env_n = p->env->n;
+	}
 
 	throttle_started(&s->throttle, loop_now(ps->loop));
 	pl->told = pl->now = false;
@@ -651,17 +661,26 @@ settle(void *arg)
 
 /* ---- the public face ---- */
 
+/* cp NULL: the rest pool. */
 static void
-pool_init(struct pools *ps, struct pool *p, const char *name, const char *role, uint64_t workers,
-    uint64_t credit)
+pool_init(struct pools *ps, struct pool *p, const struct cfg_pool *cp)
 {
-	const struct role_row	*row = table_role(role);
+	const char	*name = cp == NULL ? "rest" : cp->name, *why;
+	uint64_t	 workers = cp == NULL ? REST_WORKERS : cp->workers;
 
 	p->pools = ps;
 	p->name = mem_strdup(name);
-	p->role = role;
-	p->rest = strcmp(name, "rest") == 0;
-	p->credit = credit != 0 ? credit : row != NULL ? row->credit : 1;
+	p->rest = cp == NULL;
+	p->credit = p->rest ? table_role("rest")->credit : cfg_pool_credit(cp);
+	if (p->rest)
+		(void)strlcpy(p->role, "rest", sizeof(p->role));
+	else
+		(void)cfg_pool_role_name(cp, p->role);
+	if (!p->rest && cfg_pool_command(cp) != NULL) {
+		p->env = &cp->env;
+		if (words_split(cfg_pool_command(cp), &p->command, &why) == -1)
+			abort();	/* cfgrow has checked it */
+	}
 	TAILQ_INIT(&p->graves);
 	p->places = mem_array(workers, sizeof(*p->places));
 	p->places_n = workers;
@@ -694,14 +713,9 @@ pools_new(struct loop *l, const struct cfg *cfg, struct journal *j, const char *
 	TAILQ_INIT(&ps->restarts);
 	ps->list = mem_array(cfg->pools_n + 1, sizeof(*ps->list));
 	if (cfg->token != NULL)
-		pool_init(ps, &ps->list[ps->n++], "rest", "rest", REST_WORKERS, 0);
-	for (size_t i = 0; i < cfg->pools_n; i++) {
-		const struct cfg_pool	*cp = &cfg->pools[i];
-		const struct role_row	*role = cfg_pool_role(cp);
-
-		pool_init(ps, &ps->list[ps->n++], cp->name, role == NULL ? cp->handler : role->name,
-		    cp->workers, cp->credit);
-	}
+		pool_init(ps, &ps->list[ps->n++], NULL);
+	for (size_t i = 0; i < cfg->pools_n; i++)
+		pool_init(ps, &ps->list[ps->n++], &cfg->pools[i]);
 	return ps;
 }
 
@@ -734,6 +748,7 @@ pools_free(struct pools **psp)
 			TAILQ_REMOVE(&p->graves, g, link);
 			free(g);
 		}
+		words_fini(&p->command);
 		free(p->places);
 		free(p->name);
 	}

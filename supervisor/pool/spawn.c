@@ -22,7 +22,6 @@
 #include "supervisor/pool/spawn.h"
 
 #define BOARD_BYTES	4096
-#define ENV_MAX		8
 
 /*
  * Between fork and exec the child cannot tell what went wrong but through what it inherited: it
@@ -110,20 +109,39 @@ static const char *const passed[] = {
 #endif
 };
 
+/* Takes var.  A name that is there already stays as it is. */
 static void
-environment(char *env[ENV_MAX], bool faults)
+env_add(char **env, size_t *n, char *var)
 {
-	size_t		 n = 0;
+	size_t	 name = strcspn(var, "=") + 1;
 
-	env[n++] = mem_strdup("PATH=/usr/local/bin:/usr/bin:/bin");
-	env[n++] = mem_strdup("LANG=C.UTF-8");
+	for (size_t i = 0; i < *n; i++) {
+		if (strncmp(env[i], var, name) == 0) {
+			mem_wipe_free(&var);
+			return;
+		}
+	}
+	env[(*n)++] = var;
+}
+
+/* Owned by the caller, as are its strings; ends with NULL. */
+static char **
+environment(const struct spawn_what *what)
+{
+	char	**env = mem_array(what->env_n + 8, sizeof(*env));
+	size_t	  n = 0;
+
+	for (size_t i = 0; i < what->env_n; i++)
+		env_add(env, &n, mem_strdup(what->env[i]));
+	env_add(env, &n, mem_strdup("PATH=/usr/local/bin:/usr/bin:/bin"));
+	env_add(env, &n, mem_strdup("LANG=C.UTF-8"));
 	for (size_t i = 0; i < sizeof(passed) / sizeof(passed[0]); i++) {
 		if (getenv(passed[i]) != NULL)
-			env[n++] = mem_printf("%s=%s", passed[i], getenv(passed[i]));
+			env_add(env, &n, mem_printf("%s=%s", passed[i], getenv(passed[i])));
 	}
-	if (faults)
-		env[n++] = mem_printf("BULKHEAD_FAULTS=%s", fault_specs());
-	env[n] = NULL;
+	if (fault_armed_any())
+		env_add(env, &n, mem_printf("BULKHEAD_FAULTS=%s", fault_specs()));
+	return env;
 }
 
 static int
@@ -217,24 +235,25 @@ start(struct exec_plan *x, struct ends *e, struct spawned *s, const char **step_
 }
 
 int
-spawn_worker(const char *program, bool rest, bool refuse, struct spawned *s, const char **why_r)
+spawn_worker(const struct spawn_what *what, struct spawned *s, const char **why_r)
 {
 	static char		 why[160];
-	char			*copy = mem_strdup(program), *argv[2] = { copy, NULL };
-	char			*env[ENV_MAX];
-	struct exec_plan	 x = { .program = program, .rest = rest, .refuse = refuse };
+	char			*copy = mem_strdup(what->program), *argv[2] = { copy, NULL };
+	char			**env = environment(what);
+	struct exec_plan	 x = {
+		.program = what->program, .argv = what->argv != NULL ? what->argv : argv,
+		.envp = env, .rest = what->rest, .refuse = what->refuse,
+	};
 	struct ends		 e = { { -1, -1 }, { -1, -1 }, -1 };
 	const char		*step;
 	int			 rv, err;
 
 	*s = (struct spawned){ .pid = -1, .pidfd = -1 };
-	environment(env, fault_armed_any());
-	x.argv = argv;
-	x.envp = env;
 	rv = start(&x, &e, s, &step);
 	err = errno;
 	for (size_t i = 0; env[i] != NULL; i++)
 		mem_wipe_free(&env[i]);
+	free(env);
 	free(copy);
 	if (rv == -1) {
 		snprintf(why, sizeof(why), "%s: %s", step, strerror(err));
@@ -261,13 +280,18 @@ bool
 spawn_failed(const struct board *board, const char *program, char *dst, size_t dst_bytes)
 {
 	struct last_step	 last;
+	const char		*hint = "";
 
 	memcpy(&last, (const char *)board + LAST_STEP_OFFSET, sizeof(last));
 	if (last.step == STEP_DONE)
 		return false;
-	snprintf(dst, dst_bytes, "could not be started: %s%s: %s",
+	if (last.step == STEP_EXEC && last.err == ENOENT && access(program, F_OK) == 0)
+		hint = " (what its first line names behind #! is not there)";
+	else if (last.step == STEP_EXEC && last.err == ENOEXEC)
+		hint = " (a script begins with a line #!/path/to/interpreter)";
+	snprintf(dst, dst_bytes, "could not be started: %s%s: %s%s",
 	    last.step == STEP_EXEC ? program : "its ",
 	    last.step == STEP_EXEC ? "" : last.step == STEP_FD ? "descriptors" : "sandbox",
-	    strerror((int)last.err));
+	    strerror((int)last.err), hint);
 	return true;
 }

@@ -21,13 +21,18 @@ struct spawned {
 	const struct board	*board;		/* for reading; spawn_board_free */
 };
 
-/*
- *	rest	outlives us for a moment: no PDEATHSIG
- *	refuse	a fault: exec fails as if there were no program
- * 0, or -1 with a sentence when there is no process; nothing is left behind then.
- */
-int	 spawn_worker(const char *program, bool rest, bool refuse, struct spawned *,
-	    const char **why_r);
+struct spawn_what {
+	const char		*program;
+	char *const		*argv;		/* NULL: the program alone */
+	/* NAME=value, beside the few that every worker gets, and before them */
+	char *const		*env;
+	size_t			 env_n;
+	bool			 rest;		/* outlives us for a moment: no PDEATHSIG */
+	bool			 refuse;	/* a fault: exec fails as if there were no program */
+};
+
+/* 0, or -1 with a sentence when there is no process; nothing is left behind then. */
+int	 spawn_worker(const struct spawn_what *, struct spawned *, const char **why_r);
 void	 spawn_board_free(const struct board **);
 /* Did it end before its program began?  dst: why. */
 bool	 spawn_failed(const struct board *, const char *program, char *dst, size_t dst_bytes);

@@ -414,9 +414,33 @@ static const struct { const char *text, *want; } mistakes[] = {
 	{ TOKEN "pool \"a\" { handler = rest }\n",
 	  "b.conf:2: handler \"rest\" in pool \"a\": its pool is made by the supervisor itself" },
 	{ TOKEN "pool \"a\" { handler = ecko }\n", "b.conf:2: unknown handler \"ecko\" in pool \"a\"; built in: chat echo" },
-	{ TOKEN "pool \"a\" { handler = \"exec:/usr/bin/bot -v\" }\n",
-	  "b.conf:2: handler \"exec:/usr/bin/bot -v\" in pool \"a\": this version does not run programs of your own"
-	  " yet, only built-in handlers" },
+	{ TOKEN "pool \"a\" {\n handler = \"exec:/nonexistent/bot -v\"\nevents = { } }\n",
+	  "b.conf:3: handler in pool \"a\": /nonexistent/bot cannot be run: No such file or directory" },
+	{ TOKEN "pool \"a\" { handler = \"exec:/usr/bin/env\" }\n",
+	  "b.conf:2: \"events\" in pool \"a\" is missing: with a handler \"exec:...\" it names what the program gets,"
+	  " { } for nothing" },
+	{ TOKEN "pool \"a\" { handler = \"exec:/usr\"\nevents = { } }\n",
+	  "b.conf:2: handler in pool \"a\": /usr cannot be run: it is a directory" },
+	{ TOKEN "pool \"a\" { handler = \"exec:/dev/null\"\nevents = { } }\n",
+	  "b.conf:2: handler in pool \"a\": /dev/null cannot be run: it is not a file" },
+	{ TOKEN "pool \"a\" { handler = \"exec:/etc/passwd\"\nevents = { } }\n",
+	  "b.conf:2: handler in pool \"a\": /etc/passwd cannot be run: it is not executable (chmod +x)" },
+	{ TOKEN "pool \"a\" { handler = \"exec:bot\" events = { } }\n",
+	  "b.conf:2: handler \"exec:bot\" in pool \"a\": exec: wants the absolute path of a program" },
+	{ TOKEN "pool \"a\" { handler = \"exec: \" events = { } }\n",
+	  "b.conf:2: handler \"exec: \" in pool \"a\": exec: wants the absolute path of a program" },
+	{ TOKEN "pool \"a\" { handler = \"exec:/usr/bin/env 'x\" events = { } }\n",
+	  "b.conf:2: handler \"exec:/usr/bin/env 'x\" in pool \"a\" has a ' that is not closed" },
+	{ TOKEN "pool \"a\" { handler = echo\nenv = { \"A=1\" } }\n",
+	  "b.conf:3: \"env\" in pool \"a\" is for handlers \"exec:...\"; what is built in has its own options" },
+	{ TOKEN "pool \"a\" { handler = \"exec:/usr/bin/env\" events = { }\nenv = { \"hush\" } }\n",
+	  "b.conf:3: \"env\" in pool \"a\" holds a word that is not NAME=value" },
+	{ TOKEN "pool \"a\" { handler = \"exec:/usr/bin/env\" events = { }\nenv = { \"1A=hush\" } }\n",
+	  "b.conf:3: \"env\" in pool \"a\" holds a word that is not NAME=value" },
+	{ TOKEN "pool \"a\" { handler = \"exec:/usr/bin/env\" events = { }\nenv = { \"A=hush\", \"A=quiet\" } }\n",
+	  "b.conf:3: \"env\" in pool \"a\" names A twice" },
+	{ TOKEN "pool \"a\" { handler = \"exec:/usr/bin/env\" events = { }\nenv = { \"A=hush\x01\" } }\n",
+	  "b.conf:3: \"env\" in pool \"a\": A has a control character" },
 	{ TOKEN "pool \"a\" {\nhandler = echo\nworkers = 0\nworkers = 300 }\n",
 	  "b.conf:5: \"workers\" in pool \"a\" is set twice, first in line 4\n"
 	  "b.conf:5: \"workers\" in pool \"a\" is 300, at most 256" },
@@ -677,7 +701,9 @@ a_frame_is_checked_again(void **state)
 		{ { "elsewhere", "", "drain", "1" }, { "pool", "a", "handler", "echo" } },
 		{ { "global", "", "api_url", "http://example.com" }, { "pool", "a", "handler", "echo" } },
 		{ { "pool", "a", "workers", "1" }, { "pool", "a", "events", "TYPING_START" } },
-		{ { "pool", "a", "handler", "exec:x" }, { "pool", "a", "workers", "1" } },
+		{ { "pool", "a", "handler", "exec:x" }, { "pool", "a", "events", "" } },
+		{ { "pool", "a", "handler", "exec:/x" }, { "pool", "a", "workers", "1" } },
+		{ { "pool", "a", "handler", "echo" }, { "pool", "a", "env", "A=1" } },
 		{ { "pool", "rest", "handler", "echo" }, { "pool", "rest", "workers", "1" } },
 		{ { "pool", "a", "handler", "echo" }, { "pool", "a", "events", "NOPE" } },
 		{ { "global", "", "drain", "1" }, { "env", "", "X", "" } },
@@ -719,6 +745,42 @@ option_json(json_t *all, const char *name)
 			return row;
 	fail_msg("no option %s", name);
 	return NULL;
+}
+
+static void
+programs(void **state)
+{
+	struct cfg	*c;
+	struct buf	 out = { 0 };
+	char		 role[CFG_ROLE_BYTES];
+	uint64_t	 hash;
+
+	(void)state;
+	assert_int_equal(setenv("CFG_TEST_KEY", "hush", 1), 0);
+	c = expect_good(TOKEN "pool \"a\" { handler = \"exec:/usr/bin/env -i 'a b'\" events = { }\n"
+	    "env = { \"KEY=${CFG_TEST_KEY}\", 'EMPTY=' } }\n" POOL, true);
+	assert_string_equal(cfg_pool_command(&c->pools[0]), "/usr/bin/env -i 'a b'");
+	assert_null(cfg_pool_role(&c->pools[0]));
+	assert_string_equal(cfg_pool_role_name(&c->pools[0], role), "env");
+	assert_int_equal(cfg_pool_credit(&c->pools[0]), 16);
+	assert_false(cfg_pool_wants(&c->pools[0], "MESSAGE_CREATE"));
+	assert_int_equal(c->pools[0].env.n, 2);
+	assert_string_equal(c->pools[0].env.v[0], "KEY=hush");
+	assert_string_equal(c->pools[0].env.v[1], "EMPTY=");
+	assert_null(cfg_pool_command(&c->pools[1]));
+	assert_string_equal(cfg_pool_role_name(&c->pools[1], role), "echo");
+	cfg_json(c, &out);
+	assert_null(memmem(buf_span(&out).p, buf_span(&out).n, "hush", 4));
+	assert_non_null(memmem(buf_span(&out).p, buf_span(&out).n, "KEY=(set)", 9));
+	buf_fini(&out);
+	hash = c->hash;
+	cfg_unload(&c);
+	assert_int_equal(setenv("CFG_TEST_KEY", "other", 1), 0);
+	c = expect_good(TOKEN "pool \"a\" { handler = \"exec:/usr/bin/env -i 'a b'\" events = { }\n"
+	    "env = { \"KEY=${CFG_TEST_KEY}\", 'EMPTY=' } }\n" POOL, true);
+	assert_true(c->hash == hash);
+	cfg_unload(&c);
+	assert_int_equal(unsetenv("CFG_TEST_KEY"), 0);
 }
 
 static void
@@ -868,6 +930,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(models_and_chat),
 		cmocka_unit_test(the_table_is_sound),
 		cmocka_unit_test(a_frame_is_checked_again),
+		cmocka_unit_test(programs),
 		cmocka_unit_test(show_config),
 		cmocka_unit_test(through_the_child),
 	};
