@@ -202,13 +202,13 @@ contains(struct span s, const char *text)
 }
 
 bool
-fault_hits(enum fault_point point, struct span subject)
+fault_hits_for(enum fault_point point, const char *who, struct span subject)
 {
 	struct plan	*p = &plans[point];
 
 	if (!p->armed)
 		return false;
-	if (p->slot[0] != '\0' && strcmp(p->slot, self) != 0)
+	if (p->slot[0] != '\0' && strcmp(p->slot, who) != 0)
 		return false;
 	if (p->match[0] != '\0' && !contains(subject, p->match))
 		return false;
@@ -223,6 +223,12 @@ fault_hits(enum fault_point point, struct span subject)
 	log_warnx("fault %s strikes subject=\"%.*s\"", rows[point].name,
 	    (int)(subject.n > 120 ? 120 : subject.n), subject.n == 0 ? "" : subject.p);
 	return true;
+}
+
+bool
+fault_hits(enum fault_point point, struct span subject)
+{
+	return fault_hits_for(point, self, subject);
 }
 
 uint64_t

@@ -38,6 +38,8 @@ int		 fault_init(const char *who, const char *specs, const char **why_r);
 int		 fault_set(struct span name, struct span spec, const char **why_r);
 /* Does it strike now?  subject may be SPAN_NONE.  Logs each strike. */
 bool		 fault_hits(enum fault_point, struct span subject);
+/* The same, where the supervisor strikes for a worker: slot= is compared with who ("pool.slot"). */
+bool		 fault_hits_for(enum fault_point, const char *who, struct span subject);
 uint64_t	 fault_arg(enum fault_point, uint64_t fallback);
 bool		 fault_armed_any(void);
 /* All armed specs as "name=spec;...", for children; borrowed until the next change. */

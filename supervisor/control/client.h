@@ -51,6 +51,8 @@ struct control {
 	TAILQ_HEAD(, pending)	 pendings;
 	size_t			 clients_n;
 	uint64_t		 made;		/* clients so far, for tags */
+	struct mono		 complained;	/* of accept, the last time; never since it works */
+	uint64_t		 unsaid;	/* failures of accept since then */
 	bool			 stopping;
 };
 

@@ -30,6 +30,7 @@
 #define GROUPS_MAX	1024
 #define ACCEPTS_PER_TURN 8
 #define ACCEPT_AGAIN_MS	1000	/* after accept failed for want of descriptors or memory */
+#define ACCEPT_SAY_MS	60000	/* while that lasts it is said so often */
 
 /* ---- answers ---- */
 
@@ -293,6 +294,26 @@ client_new(struct control *ct, int fd, const struct ucred *cred)
 	ct->clients_n++;
 }
 
+/* It is tried again every second; that is no reason to say so every second. */
+static void
+accept_failed(struct control *ct)
+{
+	struct mono	 now = loop_now(ct->sup->loop);
+	int		 err = errno;
+
+	watch_set(ct->watch, 0);
+	timer_arm_ms(ct->again, ACCEPT_AGAIN_MS);
+	if (!mono_is_never(ct->complained) &&
+	    mono_ms_between(ct->complained, now) < ACCEPT_SAY_MS) {
+		ct->unsaid++;
+		return;
+	}
+	errno = err;
+	log_warn("control socket: accept failed_since=%" PRIu64, ct->unsaid);
+	ct->complained = now;
+	ct->unsaid = 0;
+}
+
 static void
 on_accept(int lfd, int what, void *arg)
 {
@@ -304,13 +325,11 @@ on_accept(int lfd, int what, void *arg)
 	(void)what;
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
 		if ((fd = accept4(lfd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) == -1) {
-			if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR) {
-				log_warn("control socket: accept");
-				watch_set(ct->watch, 0);
-				timer_arm_ms(ct->again, ACCEPT_AGAIN_MS);
-			}
+			if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
+				accept_failed(ct);
 			return;
 		}
+		ct->complained = MONO_NEVER;
 		if ((why = peer_refused(ct, fd, &cred)) != NULL)
 			refuse_peer(fd, &cred, why, ct->clients_n >= CLIENTS_MAX ? CTL_EXIT_FAILED :
 			    CTL_EXIT_DENIED);

@@ -410,6 +410,7 @@ child_spawn(struct loop *l, const struct child_spec *sp, const struct child_ops 
 		.rest = sp->rest,
 	};
 	struct spawned	 sd;
+	char		 name[48];
 
 	c->loop = l;
 	c->ops = *ops;
@@ -424,7 +425,8 @@ child_spawn(struct loop *l, const struct child_spec *sp, const struct child_ops 
 	snprintf(c->tag, sizeof(c->tag), "%s.%u#%" PRIu64, sp->pool, (unsigned)sp->slot,
 	    sp->generation);
 	c->born = clock_mono();
-	what.refuse = fault_hits(FAULT_CHILD_EXEC, span_of(c->tag));
+	snprintf(name, sizeof(name), "%s.%u", sp->pool, (unsigned)sp->slot);
+	what.refuse = fault_hits_for(FAULT_CHILD_EXEC, name, span_of(c->tag));
 	if (spawn_worker(&what, &sd, why_r) == -1) {
 		free(c);
 		return NULL;

@@ -165,7 +165,7 @@ def test_worker_counters(polite, bots):
 
 
 @pytest.mark.parametrize("fault, text", [
-    ("child.exec=match=bad.0", "could not be started"),
+    ("child.exec=slot=bad.0", "could not be started"),
     ("worker.no_ready=slot=bad.0", "READY"),
 ])
 def test_start_faults(polite, bots, fault, text):

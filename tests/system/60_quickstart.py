@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import tempfile
 
@@ -116,9 +117,14 @@ def test_reader_that_goes_away(place):
     wait_for(lambda: not supervisors(place), 20, "the bot is stopped")
 
 
-def test_terminal_that_is_closed(place):
+@pytest.mark.parametrize("end", ["closed terminal", "kill -9"])
+def test_nothing_goes_on_unseen(end, place):
     child = pexpect.spawn(QUICKSTART[0], QUICKSTART[1:], env=environment(), encoding="utf-8", timeout=60)
     child.expect("you> ")
     assert supervisors(place)
-    child.close(force=False)            # the terminal is gone: SIGHUP
+    if end == "kill -9":
+        os.kill(child.pid, signal.SIGKILL)
+    else:
+        child.close(force=False)        # the terminal is gone: SIGHUP
     wait_for(lambda: not supervisors(place), 20, "the bot is stopped")
+    child.close(force=True)

@@ -56,15 +56,17 @@ class Bot:
 
         options     lines of the configuration: {"hang": 1}; pools: {"echo": {"workers": 2}}
         keep        as a process manager would: start the supervisor again when it dies
+        tied        ends, drained, with the thread that starts it, however that ends
     """
 
-    def __init__(self, fake, pools=None, build=None, args=(), env=None, keep=False, **options):
+    def __init__(self, fake, pools=None, build=None, args=(), env=None, keep=False, tied=False, **options):
         self.build = pathlib.Path(build or build_dir())
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="bulkhead-", dir=os.environ.get("BULKHEAD_DIR", "/dev/shm")))
         self.conf = self.dir / "bulkhead.conf"
         self.log_path = self.dir / "log"
         self.socket = self.dir / "run" / "control.sock"
         self.fake, self.args, self.keep = fake, list(args), keep
+        self.wrapper = ["setpriv", "--pdeathsig", "TERM", "--"] if tied else []
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("BULKHEAD_")} | (env or {})
         self.process = None
         self.exits = []                 # statuses of supervisors that ended by themselves
@@ -105,7 +107,7 @@ class Bot:
         """Start the supervisor; does not wait for anything."""
         self.wanted = True
         # A session of its own: a terminal's Ctrl-C is ours to hand on.
-        self.process = subprocess.Popen([self.build / "bulkheadd", "-c", self.conf, *self.args],
+        self.process = subprocess.Popen([*self.wrapper, self.build / "bulkheadd", "-c", self.conf, *self.args],
                                         stdin=subprocess.DEVNULL, stdout=self.log_file,
                                         stderr=stderr or self.log_file, env=self.env, start_new_session=True)
         if self.keep and self.keeper is None:

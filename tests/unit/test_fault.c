@@ -123,6 +123,11 @@ subject_and_slot(void **state)
 	assert_string_equal(hits(FAULT_CHILD_EXEC, 2), "..");
 	arm("slot=chat.1");
 	assert_string_equal(hits(FAULT_CHILD_EXEC, 2), "!!");
+	assert_false(fault_hits_for(FAULT_CHILD_EXEC, "chat.0", SPAN_NONE));
+	/* Struck on behalf of a worker: slot= is that worker's. */
+	arm("slot=chat.0");
+	assert_true(fault_hits_for(FAULT_CHILD_EXEC, "chat.0", SPAN("chat.0#4")));
+	assert_false(fault_hits_for(FAULT_CHILD_EXEC, "chat.01", SPAN("chat.01#1")));
 	/* Hits that are not its own do not use up what it has. */
 	arm("match=x,after=1,for=1");
 	assert_false(fault_hits(FAULT_CHILD_EXEC, SPAN("y")));
