@@ -17,6 +17,7 @@
 #include "supervisor/control/control.h"
 #include "supervisor/control/poolcalls.h"
 #include "supervisor/control/streams.h"
+#include "supervisor/delivery/stale.h"
 #include "supervisor/run.h"
 
 #define FDS_BASE	128	/* ourselves, control clients, the rest pool, a reconnect */
@@ -188,10 +189,13 @@ run_start(struct run *run)
 	sup->queue = queue_new(sup->journal, &run_queue_ops, run, sup->cfg->poison);
 	for (size_t i = 0; i < sup->cfg->pools_n; i++)
 		queue_pool_add(sup->queue, &sup->cfg->pools[i]);
+	stale_set_aside(sup->journal, sup->cfg->stale_ms, clock_wall_ms(),
+	    run_queue_ops.on_aside, run);
 	queue_recover(sup->queue);
 	loop_tail(sup->loop, run_tail, run);
 	sup->calls = calls_new(sup->loop, sup->cfg, sup->journal);
 	sup->streams = streams_new(sup->loop, sup->journal, sup->cfg->poison, STREAMS_ORPHAN_MS);
+	streams_recover(sup->streams);
 	sup->poolcalls = poolcalls_new(sup->loop);
 	sup->pools = pools_new(sup->loop, sup->cfg, sup->journal, run->worker, &run_pools_ops, run);
 	pools_leftovers(sup->pools, on_leftovers_gone, run);

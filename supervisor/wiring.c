@@ -308,10 +308,13 @@ queue_now_ms(void *arg)
 static void
 queue_on_aside(void *arg, const struct delivery *d)
 {
-	(void)arg;
+	struct run	*run = arg;
+
 	log_err("dlv#%016llx set aside: %s pool=%s event=%s object=%llu charges=%u: %s",
 	    (unsigned long long)d->id, dlv_aside_name(d->aside), d->pool, d->name,
 	    (unsigned long long)d->object, d->charges, d->report == NULL ? "" : d->report);
+	if (run->sup.streams != NULL)		/* while starting: see streams_recover */
+		streams_aside(run->sup.streams, d);
 }
 
 const struct queue_ops run_queue_ops = {

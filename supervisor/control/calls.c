@@ -454,15 +454,6 @@ refuse_worker(struct child *child, uint64_t number, enum error error)
 	return 0;
 }
 
-static struct effect *
-effect_of(const struct delivery *d, uint64_t ordinal)
-{
-	for (size_t i = 0; i < d->effects_n; i++)
-		if (d->effects[i].ordinal == ordinal)
-			return &d->effects[i];
-	return NULL;
-}
-
 static int
 answer_done(struct child *child, uint64_t number, const struct effect *e)
 {
@@ -525,7 +516,7 @@ calls_from_worker(struct calls *cs, struct child *child, const struct msg_CALL *
 		route = route_make(msg->verb, msg->path, text);
 		key.delivery = msg->delivery;
 		key.ordinal = msg->ordinal;
-		e = effect_of(d, msg->ordinal);
+		e = delivery_effect(d, msg->ordinal);
 		if ((c = RB_FIND(ordinals, &cs->ordinals, &key)) != NULL) {
 			if (!span_eq(c->route, route))
 				return refuse_worker(child, msg->call, ERR_EORDINAL);

@@ -19,8 +19,8 @@
 #include "common/tree.h"
 #include "proto/contract.h"
 #include "supervisor/control/streams.h"
+#include "supervisor/delivery/answer.h"
 
-#define ROUTE_BYTES	64
 #define STATE_OPEN	1	/* STREAM_STATE.state */
 #define STATE_ASKING	2
 #define STATE_MADE	3
@@ -29,9 +29,6 @@
 #define STATE_FAILED	7
 #define KIND_STOPPED	3	/* STREAM_END.kind: the last that means complete */
 #define KIND_INTERRUPTED 5
-
-/* Ordinal of message k of the stream with ordinal n. */
-#define MESSAGE_ORDINAL(n, k)	((n) + 64 * ((uint64_t)(k) + 1))
 
 struct kept {
 	uint64_t		 wire;		/* its number on the rest worker's link */
@@ -161,29 +158,6 @@ by_number(struct streams *st, struct child *from, uint64_t number)
 
 /* ---- the journal ---- */
 
-static struct span
-stream_route(uint64_t channel, char dst[ROUTE_BYTES])
-{
-	return span_make(dst,
-	    (size_t)snprintf(dst, ROUTE_BYTES, "STREAM /channels/%" PRIu64, channel));
-}
-
-static struct span
-message_route(uint64_t channel, char dst[ROUTE_BYTES])
-{
-	return span_make(dst,
-	    (size_t)snprintf(dst, ROUTE_BYTES, "POST /channels/%" PRIu64 "/messages", channel));
-}
-
-static struct effect *
-effect_of(const struct delivery *d, uint64_t ordinal)
-{
-	for (size_t i = 0; i < d->effects_n; i++)
-		if (d->effects[i].ordinal == ordinal)
-			return &d->effects[i];
-	return NULL;
-}
-
 /* NULL: finished or forgotten; nothing will ask for it again. */
 static struct delivery *
 delivery_of(struct streams *st, const struct kept *k)
@@ -193,16 +167,19 @@ delivery_of(struct streams *st, const struct kept *k)
 	return d == NULL || d->state == DLV_FINISHED ? NULL : d;
 }
 
-/* What was asked and made so far, for STREAM_OPEN to a rest worker. */
+/*
+ * What was asked and made so far, for STREAM_OPEN to a rest worker.  Of a finished delivery too: its
+ * reply may have been given up while it was, and has to say so.
+ */
 static void
 messages_of(struct streams *st, const struct kept *k, struct buf *out)
 {
-	const struct delivery	*d = delivery_of(st, k);
+	const struct delivery	*d = journal_find(st->journal, k->delivery);
 	const struct effect	*e;
 	uint64_t		 now_ms = clock_wall_ms();
 
 	for (unsigned i = 0; d != NULL; i++) {
-		if ((e = effect_of(d, MESSAGE_ORDINAL(k->ordinal, i))) == NULL)
+		if ((e = delivery_effect(d, ANSWER_MESSAGE(k->ordinal, i))) == NULL)
 			break;
 		msg_list_u64(out, e->done ? e->id : 0);
 		/* A clock that was set back: too old to be sure is the safe side. */
@@ -213,9 +190,9 @@ messages_of(struct streams *st, const struct kept *k, struct buf *out)
 static bool
 has_messages(struct streams *st, const struct kept *k)
 {
-	const struct delivery	*d = delivery_of(st, k);
+	const struct delivery	*d = journal_find(st->journal, k->delivery);
 
-	return d != NULL && effect_of(d, MESSAGE_ORDINAL(k->ordinal, 0)) != NULL;
+	return d != NULL && answer_messages_n(d, k->ordinal) > 0;
 }
 
 /* ---- to the rest worker ---- */
@@ -255,6 +232,18 @@ end(struct kept *k, uint64_t kind, struct span note)
 		(void)child_send(k->rest, MSG_STREAM_END, &m);
 }
 
+/* Nobody goes on with it, not even later: its message has to say so. */
+static void
+interrupt(struct streams *st, struct kept *k)
+{
+	k->due = MONO_NEVER;
+	if (k->end == 0)
+		end(k, KIND_INTERRUPTED, SPAN_NONE);
+	/* Without a rest worker the next one is told, see streams_state. */
+	if (k->rest == NULL && !has_messages(st, k))
+		kept_drop(st, k);
+}
+
 static void
 on_due(void *arg)
 {
@@ -271,14 +260,10 @@ on_due(void *arg)
 				next = k->due;
 			continue;
 		}
-		k->due = MONO_NEVER;
-		if (k->end == 0) {
+		if (k->end == 0)
 			log_notice("stream of dlv#%016" PRIx64 " channel=%" PRIu64 ": nobody goes on",
 			    k->delivery, k->channel);
-			end(k, KIND_INTERRUPTED, SPAN_NONE);
-		}
-		if (k->rest == NULL && !has_messages(st, k))
-			kept_drop(st, k);
+		interrupt(st, k);
 	}
 	if (!mono_is_never(next))
 		arm(st, next);
@@ -305,12 +290,21 @@ tell_failed(struct child *from, uint64_t number, enum error error)
 	tell(from, &m, number);
 }
 
+/*
+ * Too many rest workers died with it.  The next one may show that it was given up; should that one
+ * die too, the message stays as it is.
+ */
 static void
-fail(struct streams *st, struct kept *k, enum error error)
+give_up(struct streams *st, struct kept *k)
 {
-	if (k->from != NULL)
-		tell_failed(k->from, k->number, error);
-	kept_drop(st, k);
+	bool	 told = k->from == NULL;
+
+	if (!told)
+		tell_failed(k->from, k->number, ERR_EPOISON);
+	disown(st, k);
+	k->due = MONO_NEVER;
+	if (!has_messages(st, k) || (told && k->deaths > st->poison))
+		kept_drop(st, k);
 }
 
 static int
@@ -323,15 +317,14 @@ refuse(struct child *child, uint64_t number, enum error error)
 /* ---- from a handler ---- */
 
 static struct kept *
-kept_new(struct streams *st, const struct msg_STREAM_OPEN *m)
+kept_new(struct streams *st, uint64_t delivery, uint64_t ordinal, uint64_t channel)
 {
 	struct kept	*k = mem_alloc(sizeof(*k));
 
-	k->delivery = m->delivery;
-	k->ordinal = m->ordinal;
-	k->channel = m->channel;
-	k->reply_to = m->reply_to;
-	k->flags = m->flags;
+	k->delivery = delivery;
+	k->ordinal = ordinal;
+	k->channel = channel;
+	k->due = MONO_NEVER;
 	TAILQ_INSERT_TAIL(&st->line, k, in_line);
 	RB_INSERT(kept_ordinals, &st->ordinals, k);
 	st->open++;
@@ -358,6 +351,15 @@ adopt(struct streams *st, struct kept *k, struct child *child, uint64_t number)
 		give(st, k);
 }
 
+/* Somebody goes on with it after all: the mark will be taken away. */
+static void
+unmark(struct streams *st, struct delivery *d, uint64_t ordinal)
+{
+	uint64_t	 last = ANSWER_MESSAGE(ordinal, answer_messages_n(d, ordinal) - 1);
+
+	journal_effect(st->journal, d, last, 200, delivery_effect(d, last)->id);
+}
+
 int
 streams_open(struct streams *st, struct child *child, const struct msg_STREAM_OPEN *m,
     const char **why_r)
@@ -366,8 +368,8 @@ streams_open(struct streams *st, struct child *child, const struct msg_STREAM_OP
 	struct msg_STREAM_STATE	 done = { .state = STATE_DONE };
 	struct delivery		*d;
 	struct effect		*e;
-	char			 text[ROUTE_BYTES];
-	struct span		 route = stream_route(m->channel, text);
+	char			 text[ANSWER_ROUTE_BYTES];
+	struct span		 route = answer_route(m->channel, text);
 
 	if (child_is_rest(child) || child_peer(child) == NULL) {
 		*why_r = "STREAM_OPEN from a worker that holds no deliveries";
@@ -379,7 +381,7 @@ streams_open(struct streams *st, struct child *child, const struct msg_STREAM_OP
 	}
 	if ((d = queue_held(child_peer(child), m->delivery)) == NULL)
 		return refuse(child, m->stream, ERR_EACKED);
-	e = effect_of(d, m->ordinal);
+	e = delivery_effect(d, m->ordinal);
 	if (e != NULL && !journal_effect_is(e, route))
 		return refuse(child, m->stream, ERR_EORDINAL);
 	if (e != NULL && e->done) {
@@ -387,6 +389,8 @@ streams_open(struct streams *st, struct child *child, const struct msg_STREAM_OP
 		tell(child, &done, m->stream);
 		return 0;
 	}
+	if (e != NULL && answer_is_marked(d, m->ordinal))
+		unmark(st, d, m->ordinal);
 	k = RB_FIND(kept_ordinals, &st->ordinals, &key);
 	if (k != NULL) {
 		adopt(st, k, child, m->stream);
@@ -398,7 +402,9 @@ streams_open(struct streams *st, struct child *child, const struct msg_STREAM_OP
 	    journal_asked(st->journal, d, m->ordinal, route, clock_wall_ms(), &e) == -1)
 		return refuse(child, m->stream, ERR_ERETRY);
 	COUNT(streams);
-	k = kept_new(st, m);
+	k = kept_new(st, m->delivery, m->ordinal, m->channel);
+	k->reply_to = m->reply_to;
+	k->flags = m->flags;
 	worker_owns(st, k, child, m->stream);
 	give(st, k);
 	return 0;
@@ -442,12 +448,12 @@ asking(struct streams *st, struct kept *k, const struct msg_STREAM_STATE *m)
 	struct msg_STREAM_STATE	 back = *m;
 	struct span		 route;
 	struct effect		*e;
-	char			 text[ROUTE_BYTES];
+	char			 text[ANSWER_ROUTE_BYTES];
 	int			 noted = -1;
 
-	route = message_route(k->channel, text);
+	route = answer_message_route(k->channel, text);
 	if (d != NULL)
-		noted = journal_asked(st->journal, d, MESSAGE_ORDINAL(k->ordinal, m->index), route,
+		noted = journal_asked(st->journal, d, ANSWER_MESSAGE(k->ordinal, m->index), route,
 		    clock_wall_ms(), &e);
 	if (noted == 1 && fault_hits(FAULT_SUP_CRASH_ASKED, route))
 		raise(SIGKILL);
@@ -466,26 +472,36 @@ static void
 made(struct streams *st, struct kept *k, const struct msg_STREAM_STATE *m)
 {
 	struct delivery	*d = delivery_of(st, k);
-	char		 text[ROUTE_BYTES];
+	char		 text[ANSWER_ROUTE_BYTES];
 
-	if (fault_hits(FAULT_SUP_CRASH_EFFECT, message_route(k->channel, text)))
+	if (fault_hits(FAULT_SUP_CRASH_EFFECT, answer_message_route(k->channel, text)))
 		raise(SIGKILL);
 	if (d != NULL)
-		journal_effect(st->journal, d, MESSAGE_ORDINAL(k->ordinal, m->index), 200,
+		journal_effect(st->journal, d, ANSWER_MESSAGE(k->ordinal, m->index), 200,
 		    m->message);
 }
 
-/* A reply that was cut short is not done: the next attempt goes on with it. */
+/* A reply that was cut short is not done: the next attempt goes on with it, if there is one. */
 static void
 final(struct streams *st, struct kept *k, const struct msg_STREAM_STATE *m)
 {
 	struct delivery	*d = delivery_of(st, k);
+	bool		 marked = m->state == STATE_DONE && k->end == KIND_INTERRUPTED;
 
-	if (d != NULL && (m->state == STATE_STOPPED || (m->state == STATE_DONE && is_complete(k))))
+	if (marked)
+		COUNT(streams_interrupted);
+	if (d != NULL && marked)
+		journal_effect(st->journal, d, ANSWER_MESSAGE(k->ordinal, m->index), ANSWER_MARKED,
+		    m->message);
+	else if (d != NULL &&
+	    (m->state == STATE_STOPPED || (m->state == STATE_DONE && is_complete(k))))
 		journal_effect(st->journal, d, k->ordinal, 200, m->message);
 	if (k->from != NULL)
 		tell(k->from, m, k->number);
 	kept_drop(st, k);
+	/* Set aside while its message was being told that somebody goes on. */
+	if (d != NULL && d->state == DLV_ASIDE && m->state == STATE_DONE)
+		streams_aside(st, d);
 }
 
 /*
@@ -584,7 +600,7 @@ streams_service_down(struct streams *st, struct child *child, bool asked)
 		leave_rest(st, k);
 		if (!asked && ++k->deaths >= st->poison) {
 			ended++;
-			fail(st, k, ERR_EPOISON);
+			give_up(st, k);
 			continue;
 		}
 		again++;
@@ -623,6 +639,42 @@ streams_delivery_over(struct streams *st, struct child *child, uint64_t delivery
 		if (k->rest == NULL && (acked || !has_messages(st, k)))
 			kept_drop(st, k);
 	}
+}
+
+void
+streams_aside(struct streams *st, const struct delivery *d)
+{
+	struct kept	 key = { .delivery = d->id }, *k;
+	uint64_t	 channel;
+
+	for (size_t i = 0; i < d->effects_n; i++) {
+		key.ordinal = d->effects[i].ordinal;
+		k = RB_FIND(kept_ordinals, &st->ordinals, &key);
+		if (k != NULL && k->from == NULL)
+			interrupt(st, k);
+		if (k != NULL || !answer_is_open(d, &d->effects[i], &channel) ||
+		    answer_is_marked(d, key.ordinal))
+			continue;
+		if (st->open >= STREAMS_MAX) {
+			log_warnx("dlv#%016" PRIx64 " channel=%" PRIu64
+			    ": too many streams are open to mark its message", d->id, channel);
+			continue;
+		}
+		k = kept_new(st, d->id, key.ordinal, channel);
+		/* Should its id not be known, the message is known by what it answers. */
+		if (strcmp(d->name, "MESSAGE_CREATE") == 0)
+			k->reply_to = d->object;
+		give(st, k);
+	}
+}
+
+void
+streams_recover(struct streams *st)
+{
+	const struct delivery	*d;
+
+	for (d = journal_first(st->journal, DLV_ASIDE); d != NULL; d = TAILQ_NEXT(d, in_state))
+		streams_aside(st, d);
 }
 
 size_t

@@ -13,6 +13,8 @@
  *  - The handler dies: kept as an orphan; the redelivery's STREAM_OPEN adopts it, in place when the
  *    rest worker still has it.  Not adopted in STREAMS_ORPHAN_MS: it ends as interrupted.
  *  - One whose text was complete is no orphan: it is finished without its handler.
+ *  - Its delivery is set aside (poison, refused, stale ...), or too many rest workers died with it:
+ *    nobody will go on, the last message is marked as interrupted, once.
  *
  * Owner: struct sup.
  */
@@ -55,6 +57,10 @@ void		 streams_worker_down(struct streams *, struct child *);
 /* A handler acked a delivery, or handed it back: what it left open is interrupted, or an orphan. */
 void		 streams_delivery_over(struct streams *, struct child *, uint64_t delivery,
 		    bool acked);
+/* A delivery was set aside: what of it is visible says that it was interrupted. */
+void		 streams_aside(struct streams *, const struct delivery *);
+/* At a start, for those that were set aside before and not marked yet. */
+void		 streams_recover(struct streams *);
 /* Open ones of this worker, handler or rest; NULL: all. */
 size_t		 streams_open_n(const struct streams *, const struct child *);
 

@@ -246,7 +246,7 @@ journal_asked(struct journal *j, struct delivery *d, uint64_t ordinal, struct sp
 	struct span		 kept = effect_route(route, scratch, sizeof(scratch));
 	uint64_t		 n = jlog_size(sizeof(r) + kept.n), big, add;
 
-	if ((*e_r = effect_find(d, ordinal)) != NULL)
+	if ((*e_r = delivery_effect(d, ordinal)) != NULL)
 		return 0;
 	add = jlog_size(sizeof(struct effect_rec) + kept.n);
 	big = d->live_bytes + add;
@@ -268,7 +268,7 @@ journal_asked(struct journal *j, struct delivery *d, uint64_t ordinal, struct sp
 void
 journal_unasked(struct journal *j, struct delivery *d, uint64_t ordinal)
 {
-	struct effect	*e = effect_find(d, ordinal);
+	struct effect	*e = delivery_effect(d, ordinal);
 
 	if (e == NULL || e->done)
 		return;
@@ -285,7 +285,7 @@ journal_effect(
 	struct done_rec	 r = { d->id, ordinal, status, id };
 	struct effect	*e;
 
-	if ((e = effect_find(d, ordinal)) == NULL)
+	if ((e = delivery_effect(d, ordinal)) == NULL)
 		return;
 	e->done = true;
 	e->status = status;

@@ -38,11 +38,16 @@ struct effect {
 enum dlv_state {
 	DLV_WAITING,		/* for credit or for its turn */
 	DLV_GIVEN,		/* a worker has it */
-	DLV_ASIDE,		/* dead letter: poison, in doubt, refused */
+	DLV_ASIDE,		/* dead letter: see enum dlv_aside */
 	DLV_FINISHED		/* acked; kept for deduplication and explain */
 };
 
-enum dlv_aside { ASIDE_POISON, ASIDE_DOUBT, ASIDE_REFUSED, ASIDE_TOOBIG };
+/* In the journal as numbers: new ones at the end. */
+enum dlv_aside {
+	ASIDE_POISON, ASIDE_DOUBT, ASIDE_REFUSED, ASIDE_TOOBIG,
+	ASIDE_STALE,		/* an unfinished answer that is too old to go on with */
+	ASIDE__KINDS
+};
 
 struct qkey;
 struct qworker;
@@ -91,6 +96,16 @@ struct delivery {
 	struct qworker	*qworker;
 	bool		 suspect;	/* redelivered alone */
 };
+
+/* What was asked under this ordinal; NULL nothing. */
+static inline struct effect *
+delivery_effect(const struct delivery *d, uint64_t ordinal)
+{
+	for (size_t i = 0; i < d->effects_n; i++)
+		if (d->effects[i].ordinal == ordinal)
+			return &d->effects[i];
+	return NULL;
+}
 
 struct journal_report {
 	bool		 created;	/* there was no file, or one of another size or version */

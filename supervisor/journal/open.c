@@ -112,7 +112,7 @@ replay(struct journal *j, uint64_t off, struct lost *lost)
 
 		if (!rec_take(&in, &a, sizeof(a)) || in.n > JOURNAL_ROUTE_MAX || rec_has_nul(in))
 			return false;
-		if ((d = known(j, a.id, lost)) != NULL && effect_find(d, a.ordinal) == NULL &&
+		if ((d = known(j, a.id, lost)) != NULL && delivery_effect(d, a.ordinal) == NULL &&
 		    d->effects_n < PROTO_EFFECTS_MAX)
 			effect_add(d, a.ordinal, a.now_ms, in);
 		return true;
@@ -122,7 +122,7 @@ replay(struct journal *j, uint64_t off, struct lost *lost)
 
 		if (!rec_take(&in, &f, sizeof(f)))
 			return false;
-		if ((d = known(j, f.id, lost)) != NULL && (e = effect_find(d, f.ordinal)) != NULL) {
+		if ((d = known(j, f.id, lost)) != NULL && (e = delivery_effect(d, f.ordinal)) != NULL) {
 			e->done = true;
 			e->status = f.status;
 			e->id = f.object;
@@ -132,7 +132,7 @@ replay(struct journal *j, uint64_t off, struct lost *lost)
 	case REC_ASIDE: {
 		struct aside_rec	 a;
 
-		if (!rec_take(&in, &a, sizeof(a)) || a.aside > ASIDE_TOOBIG || rec_has_nul(in) ||
+		if (!rec_take(&in, &a, sizeof(a)) || a.aside >= ASIDE__KINDS || rec_has_nul(in) ||
 		    in.n > JOURNAL_REPORT_MAX)
 			return false;
 		if ((d = known(j, a.id, lost)) != NULL && d->state != DLV_FINISHED) {

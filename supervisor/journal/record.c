@@ -33,6 +33,8 @@ dlv_aside_name(enum dlv_aside a)
 	case ASIDE_DOUBT:	return "in doubt";
 	case ASIDE_REFUSED:	return "refused";
 	case ASIDE_TOOBIG:	return "too big";
+	case ASIDE_STALE:	return "stale";
+	case ASIDE__KINDS:	break;
 	}
 	return "?";
 }
@@ -62,15 +64,6 @@ dlv_clear(struct delivery *d)
 	d->effects = NULL;
 	d->effects_n = 0;
 	d->report = NULL;
-}
-
-struct effect *
-effect_find(const struct delivery *d, uint64_t ordinal)
-{
-	for (size_t i = 0; i < d->effects_n; i++)
-		if (d->effects[i].ordinal == ordinal)
-			return &d->effects[i];
-	return NULL;
 }
 
 struct effect *
@@ -198,7 +191,7 @@ dlv_decode(struct span in, struct delivery *d)
 
 	if (!rec_take(&in, &r, sizeof(r)) || r.id == 0 || r.pool_n >= sizeof(d->pool) ||
 	    r.name_n >= sizeof(d->name) || r.worker_n >= sizeof(d->worker) ||
-	    r.state > DLV_FINISHED || r.aside > ASIDE_TOOBIG || r.effects_n > PROTO_EFFECTS_MAX ||
+	    r.state > DLV_FINISHED || r.aside >= ASIDE__KINDS || r.effects_n > PROTO_EFFECTS_MAX ||
 	    r.report_n > JOURNAL_REPORT_MAX)
 		return false;
 	if (!take(&in, r.pool_n, &pool) || !take(&in, r.name_n, &name) ||

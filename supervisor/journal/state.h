@@ -97,7 +97,6 @@ void		 dlv_forget(struct journal *, struct delivery *);
  */
 uint64_t	 dlv_bytes(const struct delivery *);
 void		 dlv_clear(struct delivery *);
-struct effect	*effect_find(const struct delivery *, uint64_t ordinal);
 struct effect	*effect_add(struct delivery *, uint64_t ordinal, uint64_t asked_ms,
 		    struct span route);
 struct span	 effect_route(struct span route, char *scratch, size_t scratch_bytes);

@@ -9,6 +9,7 @@ from bot import alive, wait_for
 from fakediscord import threaded
 
 MARK = "\u23f3 restarting \u2026"
+CUT = "\u26a0 interrupted"
 
 
 def full(words):
@@ -275,3 +276,74 @@ def test_forbidden_channel(polite, bots):
     last = polite.requests[-1]["t"]
     polite.wait(lambda: False, 0.5)
     assert polite.requests[-1]["t"] == last, "no typing, no retry"
+
+
+def interrupted(fake, channel, words, timeout=20):
+    """One message: as far as it came, and the mark of an answer that nobody goes on with, once."""
+    assert fake.wait(lambda: text(fake, channel).endswith(CUT), timeout), text(fake, channel)[-60:]
+    (message,) = shown(fake, channel)
+    said = message["content"].removesuffix("\n" + CUT)
+    assert said and full(words).startswith(said) and MARK not in said, message["content"][-60:]
+
+
+def set_aside(bot, why):
+    wait_for(lambda: bot.status()["deliveries"]["aside"], 20, "set aside")
+    wait_for(lambda: bot.status()["streams_open"] == 0, 20, "its message is marked")
+    assert bot.logged(rf"set aside: {why} pool=echo")
+    assert bot.counters()["streams_interrupted"] == 1
+
+
+@pytest.mark.parametrize("end, options, why", [
+    ("stop", {"stale": 0}, "stale"),
+    ("kill", {"stale": 0}, "stale"),
+    ("stop", {"pools": {"other": {}}}, "refused"),
+])
+def test_not_continued(polite, bots, end, options, why):
+    """Too old for the next start, or nobody is there to go on: the mark changes from restarting to interrupted."""
+    bot = bots(polite, drain=0)
+    bot.start().ready()
+    channel = polite.channels[0]
+    polite.say(channel, "!stream 400")
+    begun(polite, channel)
+    if end == "stop":
+        assert bot.stop() == 0
+        assert text(polite, channel).endswith("\n" + MARK)
+    else:
+        bot.kill("supervisor")
+        bot.process.wait()
+    bot.configure(**{"pools": {"echo": {}}} | options)
+    bot.start().ready()
+    interrupted(polite, channel, 400)
+    set_aside(bot, why)
+    assert bot.counters()["deliveries_stale"] == (why == "stale")
+    # It is done once: another start leaves the message alone.
+    assert bot.stop() == 0
+    asked = len(polite.requests)
+    bot.start().ready()
+    bot.ctl("call", "GET", "/users/@me")
+    assert not [r for r in polite.requests[asked:] if "/messages" in r["path"]]
+
+
+@pytest.mark.parametrize("victim", ["echo.0", "rest"])
+def test_given_up(polite, bots, victim):
+    """Its worker dies of it too often, or the rest worker does: the message says that nobody goes on."""
+    bot = bots(polite, poison=1)
+    bot.start().ready()
+    channel = polite.channels[0]
+    polite.say(channel, "!stream 400")
+    begun(polite, channel)
+    for _ in range(2 if victim == "echo.0" else 1):      # at first it is only a suspect
+        before = bot.worker("echo.0")["pid"]
+        bot.kill(victim)
+        if victim == "echo.0":
+            bot.ready()
+            assert bot.worker("echo.0")["pid"] != before
+            wait_for(lambda: bot.worker("echo.0")["streams"] == 1 or bot.status()["deliveries"]["aside"], 20, "again")
+    interrupted(polite, channel, 400)
+    if victim == "echo.0":
+        set_aside(bot, "poison")
+    bot.ready()
+    idle(bot)
+    assert bot.counters()["streams_interrupted"] == 1
+    polite.say(channel, "!ping")
+    assert polite.wait(lambda: len(shown(polite, channel)) == 2, 10), "the channel goes on"

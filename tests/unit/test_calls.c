@@ -2,75 +2,22 @@
  * calls against fakes of pool, queue and journal: what goes out, what is answered, what is
  * remembered.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "common/loop.h"
-#include "common/mem.h"
-#include "proto/contract.h"
 #include "supervisor/control/calls.h"
+#include "tests/unit/fake_supervisor.h"
 
-/* ---- fakes ---- */
-
-struct child {
-	const char	*tag;
-	bool		 rest, dead;
-	uint64_t	 held[4];	/* deliveries, when it is a handler */
-	/* what it was sent */
-	char		 did[1024];	/* "POST /x body;", "=number:error;" and "cancel;" */
-	uint64_t	 wires[32], asked[32];
-	size_t		 calls_n, results_n;
-	uint64_t	 error, status, id, number;	/* of the last RESULT */
-};
-
-static struct delivery	 deliveries[4];
-static char		 journal_did[1024];
-static bool		 journal_full;
-static struct effect	 effects[4][8];
-
-const char *
-child_tag(const struct child *c)
+/* "POST /x body;", "=number:error;" and "cancel;" */
+static void
+fake_sent(struct child *c, enum msg_type type, const void *src)
 {
-	return c->tag;
-}
-
-bool
-child_is_rest(const struct child *c)
-{
-	return c->rest;
-}
-
-void *
-child_peer(const struct child *c)
-{
-	return c->rest ? NULL : (void *)(uintptr_t)c;
-}
-
-int
-child_send(struct child *c, enum msg_type type, const void *src)
-{
-	struct buf	 packed = { 0 };
-	size_t		 n = strlen(c->did);
-
-	if (c->dead)
-		return -1;
-	/* Nothing leaves that the table refuses. */
-	assert_int_equal(msg_pack(&packed, type, src, NULL), 0);
-	buf_fini(&packed);
 	if (type == MSG_CALL) {
 		const struct msg_CALL	*m = src;
 
 		assert_true(c->rest);
 		c->wires[c->calls_n] = m->call;
 		c->asked[c->calls_n++] = m->asked_ms;
-		snprintf(c->did + n, sizeof(c->did) - n, "%.*s %.*s %.*s;", (int)m->verb.n,
-		    m->verb.p, (int)m->path.n, m->path.p, (int)(m->body.n > 16 ? 16 : m->body.n),
-		    m->body.p);
+		did(c, "%.*s %.*s %.*s;", (int)m->verb.n, m->verb.p, (int)m->path.n, m->path.p,
+		    (int)(m->body.n > 16 ? 16 : m->body.n), m->body.p);
 	} else if (type == MSG_RESULT) {
 		const struct msg_RESULT	*m = src;
 
@@ -79,87 +26,11 @@ child_send(struct child *c, enum msg_type type, const void *src)
 		c->status = m->status;
 		c->id = m->id;
 		c->results_n++;
-		snprintf(c->did + n, sizeof(c->did) - n, "=%llu:%llu;", (unsigned long long)m->call,
-		    (unsigned long long)m->error);
+		did(c, "=%llu:%llu;", (unsigned long long)m->call, (unsigned long long)m->error);
 	} else {
 		assert_int_equal(type, MSG_CANCEL);
-		snprintf(c->did + n, sizeof(c->did) - n, "cancel;");
+		did(c, "cancel;");
 	}
-	return 0;
-}
-
-struct delivery *
-queue_held(struct qworker *w, uint64_t id)
-{
-	struct child	*c = (struct child *)(void *)w;
-
-	for (size_t i = 0; i < 4; i++)
-		if (c->held[i] == id)
-			return &deliveries[id];
-	return NULL;
-}
-
-struct delivery *
-journal_find(struct journal *j, uint64_t id)
-{
-	(void)j;
-	return id < 4 ? &deliveries[id] : NULL;
-}
-
-int
-journal_asked(struct journal *j, struct delivery *d, uint64_t ordinal, struct span route,
-    uint64_t now_ms, struct effect **e_r)
-{
-	struct effect	*e;
-	size_t		 n = strlen(journal_did);
-
-	(void)j;
-	if (journal_full)
-		return -1;
-	e = &d->effects[d->effects_n++];
-	*e = (struct effect){ .ordinal = ordinal, .route = mem_spandup(route), .asked_ms = now_ms };
-	*e_r = e;
-	snprintf(journal_did + n, sizeof(journal_did) - n, "asked %llu;",
-	    (unsigned long long)ordinal);
-	return 1;
-}
-
-void
-journal_effect(struct journal *j, struct delivery *d, uint64_t ordinal, uint64_t status,
-    uint64_t id)
-{
-	size_t	 n = strlen(journal_did);
-
-	(void)j;
-	for (size_t i = 0; i < d->effects_n; i++)
-		if (d->effects[i].ordinal == ordinal) {
-			d->effects[i].done = true;
-			d->effects[i].status = status;
-			d->effects[i].id = id;
-		}
-	snprintf(journal_did + n, sizeof(journal_did) - n, "effect %llu %llu %llu;",
-	    (unsigned long long)ordinal, (unsigned long long)status, (unsigned long long)id);
-}
-
-void
-journal_unasked(struct journal *j, struct delivery *d, uint64_t ordinal)
-{
-	size_t	 n = strlen(journal_did);
-
-	(void)j;
-	for (size_t i = 0; i < d->effects_n; i++)
-		if (d->effects[i].ordinal == ordinal) {
-			free(d->effects[i].route);
-			d->effects[i] = d->effects[--d->effects_n];
-		}
-	snprintf(journal_did + n, sizeof(journal_did) - n, "unasked %llu;",
-	    (unsigned long long)ordinal);
-}
-
-bool
-journal_effect_is(const struct effect *e, struct span route)
-{
-	return span_is(route, e->route);
 }
 
 /* ---- the stage: two rest workers, two handlers; deliveries 1 and 2 are out to a ---- */
@@ -210,13 +81,7 @@ setup(void **state)
 	r1 = (struct child){ .tag = "rest.1#1", .rest = true };
 	a = (struct child){ .tag = "echo.0#1", .held = { 1, 2 } };
 	b = (struct child){ .tag = "echo.1#1" };
-	memset(effects, 0, sizeof(effects));
-	for (size_t i = 0; i < 4; i++)
-		deliveries[i] = (struct delivery){
-			.id = i, .effects = effects[i], .state = DLV_GIVEN
-		};
-	journal_did[0] = '\0';
-	journal_full = false;
+	fake_reset();
 	loop = loop_new();
 	tick = timer_new(loop, on_tick, NULL);
 	calls = calls_new(loop, &cfg, NULL);
@@ -231,9 +96,7 @@ teardown(void **state)
 	calls_free(&calls);
 	timer_free(&tick);
 	loop_free(&loop);
-	for (size_t i = 0; i < 4; i++)
-		for (size_t k = 0; k < deliveries[i].effects_n; k++)
-			free(deliveries[i].effects[k].route);
+	fake_forget();
 	return 0;
 }
 
@@ -278,6 +141,7 @@ die(struct child *r)
 }
 
 #define MSGS	"/channels/7/messages"
+#define ASKED	"asked 1 POST " MSGS ";"
 
 /* The asked record is written before the CALL goes, the effect before the handler hears of it. */
 static void
@@ -288,11 +152,11 @@ asked_then_effect(void **state)
 	calls_service_up(calls, &r1);
 	assert_ptr_equal(calls_active(calls), &r0);
 	assert_int_equal(ask(&a, 1, 1, 1, "POST", MSGS), 0);
-	assert_string_equal(journal_did, "asked 1;");
+	assert_string_equal(journal_did, ASKED);
 	assert_string_equal(r0.did, "POST " MSGS " {};");
 	assert_int_equal(r0.asked[0], 0);
 	assert_int_equal(result(&r0, r0.wires[0], 0, 200, 99, "{}"), 0);
-	assert_string_equal(journal_did, "asked 1;effect 1 200 99;");
+	assert_string_equal(journal_did, ASKED "effect 1 200 99;");
 	assert_string_equal(a.did, "=1:0;");
 	assert_int_equal(calls_open(calls), 0);
 	assert_int_equal(r1.calls_n, 0);
@@ -331,7 +195,7 @@ spare_takes_over_in_order(void **state)
 	    "POST " MSGS " {};PATCH /channels/7/messages/1 {};GET /channels/7 ;");
 	for (size_t i = 0; i < 3; i++)
 		assert_true(r1.asked[i] > 0);
-	assert_string_equal(journal_did, "asked 1;asked 1;");	/* once each */
+	assert_string_equal(journal_did, ASKED "asked 1 PATCH " MSGS "/1;");	/* once each */
 	assert_int_equal(a.results_n, 0);
 	assert_int_equal(result(&r1, r1.wires[0], 0, 200, 5, ""), 0);
 	assert_int_equal(a.number, 1);
@@ -482,7 +346,7 @@ no_room_in_the_journal_is_waited_out(void **state)
 	calls_run(calls);
 	assert_int_equal(r0.calls_n, 2);
 	assert_int_equal(r0.asked[0], 0);
-	assert_string_equal(journal_did, "asked 1;asked 1;");
+	assert_string_equal(journal_did, ASKED ASKED);
 	calls_run(calls);
 	assert_int_equal(r0.calls_n, 2);
 	assert_int_equal(result(&r0, r0.wires[0], 0, 200, 5, ""), 0);
@@ -513,7 +377,7 @@ what_was_never_done_is_not_in_doubt(void **state)
 	assert_int_equal(r1.calls_n, 1);
 	assert_int_equal(result(&r1, r1.wires[0], ERR_ELIMITED, 0, 0, ""), 0);
 	assert_int_equal(deliveries[1].effects_n, 1);
-	assert_string_equal(journal_did, "asked 1;unasked 1;asked 1;unasked 1;asked 1;");
+	assert_string_equal(journal_did, ASKED "unasked 1;" ASKED "unasked 1;" ASKED);
 }
 
 static void
@@ -579,7 +443,7 @@ redelivery_meets_the_first_request(void **state)
 	result(&r0, r0.wires[0], 0, 200, 5, "");
 	assert_int_equal(b.number, 40);
 	assert_int_equal(b.error, 0);
-	assert_string_equal(journal_did, "asked 1;effect 1 200 5;");
+	assert_string_equal(journal_did, ASKED "effect 1 200 5;");
 	assert_int_equal(calls_open(calls), 0);
 }
 
@@ -609,7 +473,7 @@ effect_of_a_dead_worker_is_kept(void **state)
 	ask(&a, 1, 1, 1, "POST", MSGS);
 	calls_worker_down(calls, &a);
 	result(&r0, r0.wires[0], 0, 200, 5, "");
-	assert_string_equal(journal_did, "asked 1;effect 1 200 5;");
+	assert_string_equal(journal_did, ASKED "effect 1 200 5;");
 	assert_int_equal(a.results_n, 0);
 }
 
@@ -722,7 +586,7 @@ deadline_on_the_wire(void **state)
 	assert_string_equal(r0.did, "POST " MSGS " {};cancel;");
 	assert_int_equal(calls_open(calls), 1);
 	result(&r0, r0.wires[0], 0, 200, 5, "");
-	assert_string_equal(journal_did, "asked 1;effect 1 200 5;");
+	assert_string_equal(journal_did, ASKED "effect 1 200 5;");
 	assert_int_equal(a.results_n, 1);
 	assert_int_equal(calls_open(calls), 0);
 }

@@ -277,8 +277,8 @@ static const struct { const char *text, *want; } mistakes[] = {
 	{ TOKEN "zzzzzzzzzz = 5\n" POOL, "b.conf:2: unknown option \"zzzzzzzzzz\"" },
 	{ TOKEN "workers = 5\n" POOL, "b.conf:2: \"workers\" belongs inside pool \"name\" { }" },
 	{ TOKEN "pool \"a\" { handler = echo drain = 3 }", "b.conf:2: \"drain\" belongs outside of the sections" },
-	{ TOKEN "garden {\n a = b { }\n c = {1} }\nstove \"x\" { }\n" POOL,
-	  "b.conf:2: unknown section \"garden\"\nb.conf:5: unknown section \"stove\"" },
+	{ TOKEN "garden {\n a = b { }\n c = {1} }\nfurnace \"x\" { }\n" POOL,
+	  "b.conf:2: unknown section \"garden\"\nb.conf:5: unknown section \"furnace\"" },
 	{ TOKEN "pol \"x\" { handler = echo }\n", "b.conf:2: unknown section \"pol\"; did you mean \"pool\"?" },
 	{ TOKEN "pool \"a\" { handler = echo pool \"b\" { } }", "b.conf:2: a pool inside a pool" },
 	/* repeated */

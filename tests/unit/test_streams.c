@@ -2,53 +2,13 @@
  * streams against fakes of pool, queue and journal: what goes to whom, what is remembered, who
  * goes on when somebody dies.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "common/log.h"
 #include "common/loop.h"
-#include "common/mem.h"
 #include "common/tables.h"
-#include "proto/contract.h"
 #include "supervisor/control/streams.h"
+#include "tests/unit/fake_supervisor.h"
 
-/* ---- fakes ---- */
-
-struct child {
-	const char	*tag;
-	bool		 rest, dead;
-	uint64_t	 held[4];	/* deliveries, when it is a handler */
-	char		 did[2048];	/* "open(1,2;901)" "text(1)" "end(1,5)" "state(1,3)" */
-	uint64_t	 wire;		/* of the last message */
-	uint64_t	 error;
-};
-
-static struct delivery	 deliveries[4];
-static struct effect	 effects[4][PROTO_EFFECTS_MAX];
-static char		 journal_did[2048];
-static bool		 journal_full;
-
-const char *child_tag(const struct child *c) { return c->tag; }
-bool child_is_rest(const struct child *c) { return c->rest; }
-void *child_peer(const struct child *c) { return c->rest ? NULL : (void *)(uintptr_t)c; }
-
-static void __attribute__((format(printf, 2, 3)))
-did(struct child *c, const char *fmt, ...)
-{
-	size_t	 n = strlen(c->did);
-	va_list	 ap;
-
-	va_start(ap, fmt);
-	vsnprintf(c->did + n, sizeof(c->did) - n, fmt, ap);
-	va_end(ap);
-}
-
+/* "open(1.2 901);" "text(1);" "end(5);" "state(3,0);" */
 static void
 note_open(struct child *c, const struct msg_STREAM_OPEN *m)
 {
@@ -64,19 +24,13 @@ note_open(struct child *c, const struct msg_STREAM_OPEN *m)
 	did(c, ");");
 }
 
-int
-child_send(struct child *c, enum msg_type type, const void *src)
+static void
+fake_sent(struct child *c, enum msg_type type, const void *src)
 {
-	struct buf			 packed = { 0 };
 	const struct msg_STREAM_STATE	*state = src;
 	const struct msg_STREAM_END	*end = src;
 	const struct msg_STREAM_TEXT	*text = src;
 
-	if (c->dead)
-		return -1;
-	/* Nothing leaves that the table refuses. */
-	assert_int_equal(msg_pack(&packed, type, src, NULL), 0);
-	buf_fini(&packed);
 	switch ((int)type) {
 	case MSG_STREAM_OPEN:
 		note_open(c, src);
@@ -98,76 +52,6 @@ child_send(struct child *c, enum msg_type type, const void *src)
 	default:
 		fail_msg("sent %s", msg_name(type));
 	}
-	return 0;
-}
-
-struct delivery *
-queue_held(struct qworker *w, uint64_t id)
-{
-	struct child	*c = (struct child *)(void *)w;
-
-	for (size_t i = 0; i < 4; i++)
-		if (c->held[i] == id)
-			return &deliveries[id];
-	return NULL;
-}
-
-struct delivery *
-journal_find(struct journal *j, uint64_t id)
-{
-	(void)j;
-	return id < 4 ? &deliveries[id] : NULL;
-}
-
-static struct effect *
-effect_of(struct delivery *d, uint64_t ordinal)
-{
-	for (size_t i = 0; i < d->effects_n; i++)
-		if (d->effects[i].ordinal == ordinal)
-			return &d->effects[i];
-	return NULL;
-}
-
-int
-journal_asked(struct journal *j, struct delivery *d, uint64_t ordinal, struct span route,
-    uint64_t now_ms, struct effect **e_r)
-{
-	size_t	 n = strlen(journal_did);
-
-	(void)j;
-	if ((*e_r = effect_of(d, ordinal)) != NULL)
-		return 0;
-	if (journal_full || d->effects_n >= PROTO_EFFECTS_MAX)
-		return -1;
-	*e_r = &d->effects[d->effects_n++];
-	**e_r = (struct effect){
-		.ordinal = ordinal, .route = mem_spandup(route), .asked_ms = now_ms
-	};
-	snprintf(journal_did + n, sizeof(journal_did) - n, "asked %llu %.*s;",
-	    (unsigned long long)ordinal, (int)route.n, route.p);
-	return 1;
-}
-
-void
-journal_effect(struct journal *j, struct delivery *d, uint64_t ordinal, uint64_t status,
-    uint64_t id)
-{
-	size_t		 n = strlen(journal_did);
-	struct effect	*e = effect_of(d, ordinal);
-
-	(void)j;
-	assert_non_null(e);
-	e->done = true;
-	e->status = status;
-	e->id = id;
-	snprintf(journal_did + n, sizeof(journal_did) - n, "effect %llu %llu;",
-	    (unsigned long long)ordinal, (unsigned long long)id);
-}
-
-bool
-journal_effect_is(const struct effect *e, struct span route)
-{
-	return span_is(route, e->route);
 }
 
 /* ---- the stage: two rest workers, two handlers; deliveries 1 and 2 are out to a ---- */
@@ -187,13 +71,7 @@ setup(void **state)
 	r1 = (struct child){ .tag = "rest.1#1", .rest = true };
 	a = (struct child){ .tag = "chat.0#1", .held = { 1, 2 } };
 	b = (struct child){ .tag = "chat.1#1" };
-	memset(effects, 0, sizeof(effects));
-	for (size_t i = 0; i < 4; i++)
-		deliveries[i] = (struct delivery){
-			.id = i, .effects = effects[i], .state = DLV_GIVEN
-		};
-	journal_did[0] = '\0';
-	journal_full = false;
+	fake_reset();
 	loop = loop_new();
 	st = streams_new(loop, NULL, 3, ORPHAN_MS);
 	streams_active(st, &r0);
@@ -206,9 +84,7 @@ teardown(void **state)
 	(void)state;
 	streams_free(&st);
 	loop_free(&loop);
-	for (size_t i = 0; i < 4; i++)
-		for (size_t k = 0; k < deliveries[i].effects_n; k++)
-			free(deliveries[i].effects[k].route);
+	fake_forget();
 	return 0;
 }
 
@@ -327,7 +203,7 @@ from_handler_to_rest_and_back(void **state)
 	GOT(r0, "state(2,0);");
 	GOT(a, "");
 	says(&r0, wire, 3, 0, 901, 0);
-	NOTED("effect 65 901;");
+	NOTED("effect 65 200 901;");
 	GOT(a, "state(3,0);");
 	says(&r0, wire, 2, 1, 0, 0);
 	NOTED("asked 129 POST /channels/7/messages;");
@@ -338,7 +214,7 @@ from_handler_to_rest_and_back(void **state)
 	GOT(r0, "end(1);");
 	noted();
 	says(&r0, wire, 5, 1, 902, 0);
-	NOTED("effect 1 902;");
+	NOTED("effect 1 200 902;");
 	GOT(a, "state(5,1);");
 	assert_int_equal(streams_open_n(st, NULL), 0);
 }
@@ -382,7 +258,7 @@ deleted_is_done(void **state)
 
 	(void)state;
 	says(&r0, wire, 6, 0, 901, ERR_EHTTP);
-	NOTED("effect 1 901;");
+	NOTED("effect 1 200 901;");
 	GOT(a, "state(6,0);");
 	text(&a, 1, 4);			/* it crossed the final state */
 	end(&a, 1, 1);
@@ -471,7 +347,7 @@ opened_again_at_the_next(void **state)
 	end(&a, 1, 1);
 	GOT(r1, "text(0);end(1);");
 	says(&r1, wire, 5, 0, 901, 0);
-	NOTED("effect 1 901;");
+	NOTED("effect 1 200 901;");
 }
 
 /* Asked, and nobody saw the answer: the next one gets the message without its id. */
@@ -513,9 +389,34 @@ in_too_many_dead_workers(void **state)
 		r0.dead = r1.dead = false;
 	}
 	GOT(a, "");
+	got(&r1);
 	dies(&r0, &r1);
 	GOT(a, "state(7,0);");
 	assert_int_equal(a.error, ERR_EPOISON);
+	/* The next one shows that it was given up, also when the handler is through with it. */
+	GOT(r1, "open(1.1 901);");
+	streams_delivery_over(st, &a, 1, true);
+	deliveries[1].state = DLV_FINISHED;
+	says(&r1, r1.wire, 1, 0, 901, 0);
+	GOT(r1, "end(5);");
+	noted();
+	says(&r1, r1.wire, 5, 0, 901, 0);
+	NOTED("");
+	assert_int_equal(streams_open_n(st, NULL), 0);
+}
+
+/* The mark kills one too: that was the last one. */
+static void
+in_one_more_dead_worker(void **state)
+{
+	(void)state;
+	grown();
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(streams_open_n(st, NULL), 1);
+		dies(i % 2 == 0 ? &r0 : &r1, i % 2 == 0 ? &r1 : &r0);
+		r0.dead = r1.dead = false;
+	}
+	assert_int_equal(streams_open_n(st, NULL), 0);
 }
 
 /* Restarts that an operator asks for are nobody's fault. */
@@ -574,7 +475,7 @@ adopted_in_place(void **state)
 	GOT(r0, "state(2,1);");
 	assert_true(r0.wire != old);
 	says(&r0, old, 3, 1, 902, 0);
-	NOTED("effect 129 902;");
+	NOTED("effect 129 200 902;");
 	says(&r0, old, 5, 1, 902, 0);
 	NOTED("");
 	GOT(b, "");
@@ -597,7 +498,7 @@ complete_needs_nobody(void **state)
 	open_as(&b, 9, 1, 1);
 	GOT(r0, "");
 	says(&r0, wire, 5, 0, 901, 0);
-	NOTED("effect 1 901;");
+	NOTED("effect 1 200 901;");
 	GOT(b, "state(5,0);");
 }
 
@@ -661,8 +562,12 @@ orphan_is_interrupted(void **state)
 	until_sent(&r0);
 	GOT(r0, "end(5);");
 	says(&r0, wire, 5, 0, 901, 0);
-	NOTED("");			/* a late redelivery may still go on */
+	NOTED("effect 65 206 901;");
 	assert_int_equal(streams_open_n(st, NULL), 0);
+	/* A late redelivery may still go on; then the mark is gone. */
+	open_as(&b, 9, 1, 1);
+	NOTED("effect 65 200 901;");
+	GOT(r0, "open(1.1 901);");
 }
 
 /* The rest worker died too: the next one marks the message. */
@@ -700,6 +605,113 @@ handed_back_with_an_open_stream(void **state)
 	assert_int_equal(streams_open_n(st, &b), 1);
 }
 
+/* ---- set aside: nobody will go on ---- */
+
+static void
+set_aside(uint64_t id)
+{
+	a.held[0] = 0;
+	deliveries[id].state = DLV_ASIDE;
+	streams_aside(st, &deliveries[id]);
+}
+
+static void
+aside_is_marked_at_once(void **state)
+{
+	uint64_t	 wire = grown();
+
+	(void)state;
+	a.dead = true;
+	streams_worker_down(st, &a);
+	GOT(r0, "");			/* it might be adopted */
+	set_aside(1);
+	GOT(r0, "end(5);");
+	says(&r0, wire, 5, 0, 901, 0);
+	NOTED("effect 65 206 901;");
+	assert_int_equal(streams_open_n(st, NULL), 0);
+	streams_aside(st, &deliveries[1]);
+	GOT(r0, "");			/* once */
+}
+
+/* Its message says "restarting", or is being told to. */
+static void
+restarting_is_marked(void **state)
+{
+	uint64_t	 wire = grown();
+
+	(void)state;
+	end(&a, 1, 4);
+	streams_delivery_over(st, &a, 1, false);
+	set_aside(1);
+	GOT(r0, "end(4);");
+	says(&r0, wire, 5, 0, 901, 0);
+	NOTED("");
+	GOT(r0, "open(1.1 901);");
+	says(&r0, r0.wire, 1, 0, 901, 0);
+	GOT(r0, "end(5);");
+	says(&r0, r0.wire, 5, 0, 901, 0);
+	NOTED("effect 65 206 901;");
+	assert_int_equal(streams_open_n(st, NULL), 0);
+}
+
+/* By a supervisor before this one; the first rest worker is not there yet. */
+static void
+marked_at_the_next_start(void **state)
+{
+	(void)state;
+	grown();
+	streams_free(&st);
+	st = streams_new(loop, NULL, 3, ORPHAN_MS);
+	deliveries[1].state = DLV_ASIDE;
+	streams_recover(st);
+	assert_int_equal(streams_open_n(st, NULL), 1);
+	streams_active(st, &r1);
+	GOT(r1, "open(1.1 901);");
+	says(&r1, r1.wire, 1, 0, 901, 0);
+	GOT(r1, "end(5);");
+	/* Somebody retries the dead letter just now. */
+	deliveries[1].state = DLV_GIVEN;
+	b.held[0] = 1;
+	open_as(&b, 9, 1, 1);
+	GOT(r1, "open(1.1 901);");
+	says(&r1, r1.wire, 1, 0, 901, 0);
+	GOT(b, "state(1,0);");
+	GOT(r1, "");
+}
+
+/* Whole, deleted, or nothing of it was ever asked for. */
+static void
+nothing_to_mark(void **state)
+{
+	uint64_t	 wire = grown();
+
+	(void)state;
+	end(&a, 1, 1);
+	says(&r0, wire, 5, 0, 901, 0);
+	got(&r0);
+	set_aside(1);
+	GOT(r0, "");
+	a.held[1] = 2;
+	streams_active(st, NULL);
+	open_as(&a, 2, 2, 1);
+	streams_worker_down(st, &a);
+	set_aside(2);
+	assert_int_equal(streams_open_n(st, NULL), 0);
+}
+
+/* Discord refuses the mark: the next start may try again, this one does not. */
+static void
+mark_that_fails(void **state)
+{
+	(void)state;
+	grown();
+	streams_worker_down(st, &a);
+	set_aside(1);
+	says(&r0, r0.wire, 7, 0, 901, ERR_EHTTP);
+	NOTED("");
+	assert_int_equal(streams_open_n(st, NULL), 0);
+}
+
 #define TEST(fn)	cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int
@@ -718,6 +730,7 @@ main(void)
 		TEST(asked_without_an_answer),
 		TEST(no_rest_worker_for_a_while),
 		TEST(in_too_many_dead_workers),
+		TEST(in_one_more_dead_worker),
 		TEST(in_many_restarted_workers),
 		TEST(drained),
 		TEST(adopted_in_place),
@@ -728,6 +741,11 @@ main(void)
 		TEST(orphan_is_interrupted),
 		TEST(orphan_of_both),
 		TEST(handed_back_with_an_open_stream),
+		TEST(aside_is_marked_at_once),
+		TEST(restarting_is_marked),
+		TEST(marked_at_the_next_start),
+		TEST(nothing_to_mark),
+		TEST(mark_that_fails),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
