@@ -82,6 +82,8 @@ dlv_forget(struct journal *j, struct delivery *d)
 	space_unaccount(j, d);
 	dlv_remove(j, d);
 	dlv_clear(d);
+	if (d->channel != NULL && d->channel->newest == d)
+		d->channel->newest = NULL;
 	if (j->spare_n >= 1024) {
 		free(d);
 		return;
@@ -167,7 +169,7 @@ journal_event(
 		body = SPAN_NONE;
 	}
 	d->body_bytes = (uint32_t)body.n;
-	d->order = j->order + 1;
+	d->order = ev->order != 0 ? ev->order : j->order + 1;
 	dlv_encode(d, &j->mine);
 	n = jlog_size(j->mine.n + body.n);
 	growth = dlv_bytes(d) - n;
@@ -185,7 +187,7 @@ journal_event(
 	 */
 	while (!(ok = ok || event_fits(j, n, growth, d->shed)) && !d->shed && !space_under_way(j) &&
 	    (old = TAILQ_FIRST(&j->state[DLV_FINISHED])) != NULL)
-		dlv_forget(j, old);
+		space_let_go(j, old);
 	if (!ok || !space_room(j, n, growth, 0)) {
 		if (d->shed)
 			space_count_dropped(
@@ -194,10 +196,13 @@ journal_event(
 		free(d);
 		return -1;
 	}
-	j->order++;
+	if (ev->order == 0)
+		j->order++;
 	d->place = jlog_append(&j->log, REC_DLV, buf_span(&j->mine), body);
 	dlv_insert(j, d);
 	space_account(j, d, false);
+	if (ev->said && ev->key != 0)
+		channels_said(j, ev, d, now_ms);
 	COUNT(events_journaled);
 	*d_r = d;
 	return 1;

@@ -23,6 +23,9 @@
 #define JOURNAL_FINISHED_MAX	16384	/* finished ids remembered */
 #define JOURNAL_FINISHED_MS	(15 * 60 * 1000)
 #define JOURNAL_REPORT_MAX	1024	/* crash report of a dead letter */
+#define JOURNAL_CHANNELS_MAX	4096	/* whose last message is remembered; fewer in a small one */
+#define JOURNAL_GAP_ROWS	200	/* channels of one back-fill */
+#define JOURNAL_GAP_ORDERS	(1u << 20)	/* places in the order kept free for it */
 
 struct journal;
 
@@ -51,6 +54,7 @@ enum dlv_aside {
 
 struct qkey;
 struct qworker;
+struct channel;
 
 /*
  * One delivery: an event for one pool.  Owned by the journal; the part below the line belongs
@@ -72,6 +76,7 @@ struct delivery {
 	size_t		 effects_n;
 	struct effect	*effects;
 	char		*report;	/* when DLV_ASIDE: why */
+	struct channel	*channel;	/* whose message it is; NULL: none, or not known */
 	bool		 shed;
 
 	/* rises with arrival, survives restarts; sorts redeliveries */
@@ -132,6 +137,13 @@ struct journal_event {
 	uint32_t	 shard;
 	struct span	 pool, name, body;
 	bool		 replayed, control, shed;	/* shed: may be dropped at the bound */
+	/*
+	 * said: the object is a message, key its channel, which is remembered with guild (0: a
+	 * direct message).
+	 */
+	bool		 said;
+	uint64_t	 guild;
+	uint64_t	 order;		/* of journal_gap_order; 0: the newest */
 };
 /*
  * Record an event for a pool.
@@ -182,6 +194,48 @@ void	 journal_budget(struct journal *, const struct gw_budget *);
 bool	 journal_identity_get(struct journal *, uint32_t shard, struct gw_identity *);
 bool	 journal_budget_get(struct journal *, struct gw_budget *);
 
+/* The channels whose last message is known. */
+struct journal_channel {
+	uint64_t	 id, guild;	/* guild 0: direct messages */
+	uint64_t	 last;		/* id of the newest message that was journaled */
+	uint64_t	 last_ms;	/* wall, when that was */
+};
+/* Most recently active first; how many. */
+size_t	 journal_channels(struct journal *, struct journal_channel *, size_t max);
+
+/*
+ * What a lost session left: which channels are asked for what was said meanwhile, from where, and
+ * what came of it.  One record, the newest gap's; kept when it is done, for status.
+ */
+struct journal_gap_row {
+	uint64_t	 channel, guild, after;
+	uint32_t	 state;		/* of delivery/backfill.h */
+	uint32_t	 recovered;
+};
+struct gap_counts {
+	uint64_t	 requests;
+	uint64_t	 channels;	/* that should be asked */
+	uint64_t	 filled, refused, failed, skipped;	/* of them */
+	uint64_t	 recovered, known, old;	/* messages: new ones, had already, too old */
+};
+struct journal_gap {
+	uint64_t	 from_ms, lost_ms;	/* wall: last sign of the old session; its loss */
+	uint64_t	 live_ms, done_ms;	/* wall: the next one was live; the end; 0 not yet */
+	uint64_t	 order;			/* first of JOURNAL_GAP_ORDERS */
+	struct gap_counts counts;
+	bool		 due;			/* not done yet */
+	size_t		 rows_n;
+	struct journal_gap_row rows[JOURNAL_GAP_ROWS];
+};
+/* How many rows a journal of this size takes. */
+size_t	 journal_gap_rows(struct journal *);
+/* A new gap: what is journaled from here on comes behind what fills it.  Sets order. */
+void	 journal_gap_open(struct journal *, struct journal_gap *);
+void	 journal_gap_put(struct journal *, const struct journal_gap *);
+bool	 journal_gap_get(struct journal *, struct journal_gap *);
+/* The next place in the order of the open gap. */
+uint64_t journal_gap_order(struct journal *);
+
 /* Children, so that a successor can find them. starttime: field 22 of /proc/PID/stat. */
 struct journal_child {
 	pid_t		 pid;
@@ -196,6 +250,7 @@ bool	 journal_child_at(struct journal *, size_t i, struct journal_child *);
 
 struct journal_usage {
 	uint64_t	 bytes, live_bytes, records, wraps, copied, dropped;
+	uint64_t	 channels, channels_forgotten;	/* known; let go at the bound */
 	bool		 tmpfs;
 	const struct journal_report *opened;
 };

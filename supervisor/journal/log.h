@@ -40,7 +40,10 @@ enum jlog_kind {
 	REC_IDENTITY,
 	REC_BUDGET,
 	REC_CHILD,
-	REC_CHILD_GONE
+	REC_CHILD_GONE,
+	REC_CHANNEL,		/* the last message of one channel */
+	REC_CHANNEL_GONE,
+	REC_GAP			/* what a lost session left, and how much of it is filled */
 };
 
 struct jlog_rec {

@@ -192,6 +192,10 @@ replay(struct journal *j, uint64_t off, struct lost *lost)
 			*k = j->child[--j->child_n];
 		return true;
 	}
+	case REC_CHANNEL:
+	case REC_CHANNEL_GONE:
+	case REC_GAP:
+		return channels_replay(j, (enum jlog_kind)r->kind, in, off);
 	}
 	return false;
 }
@@ -282,6 +286,7 @@ rebuild(struct journal *j, const struct jlog_check *c, uint64_t now_ms)
 		space_small_add(j, j->child[i].place);
 	if (j->budget_place != 0)
 		space_small_add(j, j->budget_place);
+	channels_rebuilt(j);
 	space_expire(j, now_ms);
 	return whole;
 }
@@ -336,6 +341,7 @@ move_to(struct journal *j, struct jlog *to)
 		j->child[i].place = jlog_append(to, REC_CHILD,
 		    span_make(&j->child[i].child, sizeof(j->child[i].child)), SPAN_NONE);
 	}
+	channels_move(j, to);
 	/* Whatever is alone in its list may not fit at all; it is then dropped by name. */
 	for (int s = DLV_FINISHED; s >= DLV_WAITING; s--) {
 		l = &j->state[s];
@@ -360,6 +366,7 @@ move_to(struct journal *j, struct jlog *to)
 	for (size_t i = 0; i < j->child_n; i++)
 		j->home += space_home_bytes(j, j->child[i].place);
 	j->home += space_home_bytes(j, j->budget_place);
+	j->home += channels_home_bytes(j);
 	j->live += j->home;
 	EACH_DELIVERY(j, d)
 		j->home += space_home_bytes(j, d->place);
@@ -396,6 +403,7 @@ journal_new(void)
 		TAILQ_INIT(&j->state[s]);
 	TAILQ_INIT(&j->shed);
 	TAILQ_INIT(&j->spare);
+	channels_init(j);
 	return j;
 }
 
@@ -420,6 +428,7 @@ journal_close(struct journal **jp)
 	}
 	free(j->identity);
 	free(j->child);
+	channels_fini(j);
 	buf_fini(&j->mine);
 	buf_fini(&j->copy);
 	jlog_fini(&j->log);
@@ -435,6 +444,7 @@ read_log(struct journal *j, struct jlog *l, uint64_t now_ms)
 	bool			 whole = false;
 
 	j->log = *l;
+	j->reading = true;
 	jlog_look(&j->log, &c);
 	if (!c.journal)
 		j->opened.created = true;
@@ -489,9 +499,11 @@ journal_open_image(void *image, uint64_t image_bytes, uint64_t bytes, uint64_t n
 		whole = !survivors_fit(j, bytes);
 		j->opened.created = !whole;
 	}
-	if (whole)
+	if (whole) {
 		jlog_resume(&j->log);
-	else {
+		j->reading = false;
+		channels_settle(j);
+	} else {
 		struct jlog	 to = { .hold = JLOG_HEAP };
 
 		to.bytes = new_bytes(j, bytes);
@@ -499,6 +511,7 @@ journal_open_image(void *image, uint64_t image_bytes, uint64_t bytes, uint64_t n
 		move_to(j, &to);
 	}
 	j->opened.tmpfs = true;
+	j->reading = false;
 	report(j);
 	*report_r = j->opened;
 	return j;
@@ -589,9 +602,11 @@ journal_open(const char *path, uint64_t bytes, uint64_t now_ms, struct journal_r
 				  " bytes: what is unfinished does not fit into %" PRIu64,
 			    l.bytes, bytes);
 	}
-	if (whole)
+	if (whole) {
 		jlog_resume(&j->log);
-	else {
+		j->reading = false;
+		channels_settle(j);
+	} else {
 		/*
 		 * Another file takes its place at once, so that a kill leaves either the one or the
 		 * other.
@@ -612,6 +627,7 @@ journal_open(const char *path, uint64_t bytes, uint64_t now_ms, struct journal_r
 	}
 	close(fd);
 	free(temp);
+	j->reading = false;
 	report(j);
 	*report_r = j->opened;
 	return j;

@@ -116,6 +116,7 @@ static uint64_t *
 live_at(struct journal *j, uint64_t off, struct delivery **d_r)
 {
 	const struct jlog_rec	*r = jlog_at(&j->log, off);
+	struct channel		*c;
 	uint64_t		 id;
 
 	*d_r = NULL;
@@ -131,6 +132,12 @@ live_at(struct journal *j, uint64_t off, struct delivery **d_r)
 		return NULL;
 	case REC_BUDGET:
 		return j->budget_place == off ? &j->budget_place : NULL;
+	case REC_GAP:
+		return j->gap_place == off ? &j->gap_place : NULL;
+	case REC_CHANNEL:
+		memcpy(&id, r + 1, sizeof(id));
+		c = channel_find(j, id);
+		return c != NULL && c->place == off ? &c->place : NULL;
 	case REC_CHILD:
 		for (size_t i = 0; i < j->child_n; i++)
 			if (j->child[i].place == off)
@@ -145,9 +152,17 @@ live_at(struct journal *j, uint64_t off, struct delivery **d_r)
 uint64_t
 space_copy(struct journal *j, struct jlog *to, uint64_t off, const struct delivery *d)
 {
+	struct channel	*c;
+	uint64_t	 id;
+
 	if (d != NULL) {
 		dlv_encode(d, &j->copy);
 		return jlog_append(to, REC_DLV, buf_span(&j->copy), journal_body(j, d));
+	}
+	if (jlog_at(&j->log, off)->kind == REC_CHANNEL) {
+		memcpy(&id, jlog_payload(&j->log, off).p, sizeof(id));
+		c = channel_find(j, id);
+		return jlog_append(to, REC_CHANNEL, span_make(&c->is, sizeof(c->is)), SPAN_NONE);
 	}
 	return jlog_append(
 	    to, (enum jlog_kind)jlog_at(&j->log, off)->kind, jlog_payload(&j->log, off), SPAN_NONE);
@@ -223,6 +238,20 @@ space_count_dropped(struct journal *j, const char *what, const char *pool, const
 	    what, pool, name, id, object);
 }
 
+/*
+ * Forget what is over.  Writing down what only it knew may take room, which may have cost this one
+ * already.
+ */
+void
+space_let_go(struct journal *j, struct delivery *d)
+{
+	uint64_t	 id = d->id;
+
+	channels_keep(j, d);
+	if (dlv_find(j, id) == d)
+		dlv_forget(j, d);
+}
+
 /* Drop a delivery at the bound. */
 void
 space_drop(struct journal *j, struct delivery *d, const char *what)
@@ -232,7 +261,7 @@ space_drop(struct journal *j, struct delivery *d, const char *what)
 	space_count_dropped(j, what, d->pool, d->name, id, d->object);
 	if (d->state == DLV_WAITING && j->on_drop != NULL)
 		j->on_drop(d, j->drop_arg);
-	dlv_forget(j, d);
+	space_let_go(j, d);
 	write_dropped(j, id);
 }
 
@@ -278,7 +307,7 @@ space_expire(struct journal *j, uint64_t now_ms)
 	    (j->n[DLV_FINISHED] > JOURNAL_FINISHED_MAX ||
 		j->bytes[DLV_FINISHED] > space_capacity(j) / 4 ||
 		(now_ms > d->finished_ms && now_ms - d->finished_ms > JOURNAL_FINISHED_MS)))
-		dlv_forget(j, d);
+		space_let_go(j, d);
 }
 
 bool
@@ -311,6 +340,8 @@ journal_usage(struct journal *j, struct journal_usage *u)
 	u->wraps = j->log.wraps;
 	u->copied = j->copied;
 	u->dropped = j->dropped;
+	u->channels = j->channels.n;
+	u->channels_forgotten = j->channels.forgotten;
 	u->tmpfs = j->opened.tmpfs;
 	u->opened = &j->opened;
 }

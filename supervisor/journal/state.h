@@ -6,6 +6,7 @@
  *	space.c		what is live, whether more fits, and the copying that makes room
  *	deliveries.c	the table of deliveries, and all that happens to one
  *	peers.c		gateway sessions, the identify budget, children
+ *	channels.c	the last message of each channel, the gap of a lost session
  *	open.c		from a file to all of this, whatever became of it
  *	path.c		one delivery for `explain`
  */
@@ -54,6 +55,25 @@ struct child {
 
 TAILQ_HEAD(dlv_list, delivery);
 
+struct channel {
+	struct journal_channel	 is;
+	uint64_t		 place;
+	struct delivery		*newest;	/* says what is.last is; NULL: only the record does */
+	struct channel		*next;		/* of its chain */
+	bool			 stale;		/* its record is to be written after opening */
+	TAILQ_ENTRY(channel)	 in_age;
+};
+TAILQ_HEAD(channel_list, channel);
+
+struct channels {
+	struct channel		*slot;		/* never freed while the journal is open */
+	size_t			 used, n;
+	struct channel		**chain;
+	struct channel_list	 by_age;	/* most recently active first */
+	struct channel_list	 spare;
+	uint64_t		 forgotten;
+};
+
 struct journal {
 	struct jlog		 log;
 	struct delivery		**by_id;	/* chains; ids are hashes, their low bits will do */
@@ -73,6 +93,10 @@ struct journal {
 	size_t			 child_n;
 	struct gw_budget	 budget;
 	uint64_t		 budget_place;
+	struct channels		 channels;
+	struct journal_gap	 gap;
+	uint64_t		 gap_place, gap_next;	/* next: place in the order */
+	bool			 reading;	/* the log may not be written yet */
 	uint64_t		 copied, dropped, wraps_seen;
 	struct buf		 mine, copy;	/* a record being made; a survivor being copied */
 	struct journal_report	 opened;
@@ -90,6 +114,23 @@ struct delivery	*dlv_find(const struct journal *, uint64_t id);
 void		 dlv_insert(struct journal *, struct delivery *);
 void		 dlv_remove(struct journal *, struct delivery *);
 void		 dlv_forget(struct journal *, struct delivery *);
+
+/*
+ * channels.c.  said: d is a new delivery of a message.  keep: before d is forgotten.  What is read
+ * goes through replay, then rebuilt, and settle when the log goes on; move writes all of it into an
+ * empty log.
+ */
+struct channel	*channel_find(struct journal *, uint64_t id);
+void		 channels_init(struct journal *);
+void		 channels_fini(struct journal *);
+void		 channels_said(struct journal *, const struct journal_event *, struct delivery *,
+		    uint64_t now_ms);
+void		 channels_keep(struct journal *, struct delivery *);
+bool		 channels_replay(struct journal *, enum jlog_kind, struct span in, uint64_t off);
+void		 channels_rebuilt(struct journal *);
+void		 channels_settle(struct journal *);
+void		 channels_move(struct journal *, struct jlog *to);
+uint64_t	 channels_home_bytes(const struct journal *);
 
 /*
  * record.c: a delivery as one record, its effects, what a payload is made of.  Takers shorten *in
@@ -120,6 +161,7 @@ bool		 space_fits(struct journal *, uint64_t n, uint64_t growth, uint64_t slack)
 bool		 space_room(struct journal *, uint64_t n, uint64_t growth, uint64_t slack);
 void		 space_count_dropped(struct journal *, const char *what, const char *pool,
 		    const char *name, uint64_t id, uint64_t object);
+void		 space_let_go(struct journal *, struct delivery *);
 void		 space_drop(struct journal *, struct delivery *, const char *what);
 bool		 space_must_room(struct journal *, uint64_t n, const struct delivery *keep);
 void		 space_must_append(struct journal *, enum jlog_kind kind, const void *rec,

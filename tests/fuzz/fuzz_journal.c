@@ -37,15 +37,21 @@ go_on(struct journal *j)
 	struct journal_event	 ev;
 	struct delivery		*d;
 	struct effect		*e;
+	struct journal_gap	 gap;
 	struct buf		 out;
 
 	memset(&ev, 0, sizeof(ev));
+	memset(&gap, 0, sizeof(gap));
+	gap.rows_n = journal_gap_rows(j);
+	journal_gap_open(j, &gap);
 	memset(&out, 0, sizeof(out));
 	ev.pool = SPAN("echo");
 	ev.name = SPAN("MESSAGE_CREATE");
 	ev.body = SPAN("{\"id\":\"1\",\"content\":\"!ping\"}");
 	for (uint64_t id = 1; id < 400; id++) {
-		ev.delivery = id;
+		ev.delivery = ev.object = id;
+		ev.key = id % 90;
+		ev.said = true;
 		if (journal_event(j, &ev, id, &d) != 1)
 			continue;
 		journal_given(j, d, "echo.0#1", id);

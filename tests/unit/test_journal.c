@@ -100,6 +100,8 @@ event(struct journal *j, uint64_t id, size_t body_n, uint64_t now_ms, bool shed,
 	ev.name = SPAN("MESSAGE_CREATE");
 	ev.body = span_make(body, body_n);
 	ev.shed = shed;
+	ev.said = true;
+	ev.guild = ev.key == 3 ? 0 : ev.key * 100;
 	return journal_event(j, &ev, now_ms, d_r);
 }
 
@@ -127,6 +129,19 @@ child(struct journal *j, pid_t pid, const char *tag)
 	c.starttime = 77;
 	strlcpy(c.tag, tag, sizeof(c.tag));
 	journal_child(j, &c);
+}
+
+static struct journal_channel
+last_of(struct journal *j, uint64_t channel)
+{
+	static struct journal_channel	 v[JOURNAL_CHANNELS_MAX];
+	struct journal_channel		 none = { 0, 0, 0, 0 };
+	size_t				 n = journal_channels(j, v, JOURNAL_CHANNELS_MAX);
+
+	for (size_t i = 0; i < n; i++)
+		if (v[i].id == channel)
+			return v[i];
+	return none;
 }
 
 /* All that a delivery goes through is there after a restart, and the file is private. */
@@ -964,12 +979,197 @@ kill_at_any_moment(void **state)
 			assert_int_equal(journal_find(j, last.id - 1)->state, DLV_FINISHED);
 		assert_true(journal_identity_get(j, 0, &who));
 		assert_true(who.seq == last.id || who.seq == last.id + 1);
+		if (last.id % 7 != 0)
+			assert_true(last_of(j, last.id % 7).last >= last.id * 10);
 		wraps += got > 400;
 		journal_close(&j);
 	}
 	assert_true(said_n > 100000);
 	assert_true(wraps > 100);
 	assert_int_equal(unlink(path), 0);
+}
+
+/* ---- channels ---- */
+
+static int
+say_in(struct journal *j, uint64_t id, uint64_t channel, uint64_t guild, uint64_t now_ms,
+    struct delivery **d_r)
+{
+	struct journal_event	 ev;
+
+	memset(&ev, 0, sizeof(ev));
+	ev.delivery = ev.object = id;
+	ev.key = channel;
+	ev.pool = SPAN("echo");
+	ev.name = SPAN("MESSAGE_CREATE");
+	ev.body = SPAN("{}");
+	ev.said = true;
+	ev.guild = guild;
+	return journal_event(j, &ev, now_ms, d_r);
+}
+
+/*
+ * Whatever is finished, let go, copied forward or read again: the newest message of each channel
+ * is known, and a channel costs a record now and then, not one per message.
+ */
+static void
+channels_are_remembered(void **state)
+{
+	static uint64_t		 newest[33];
+	struct journal_report	 r;
+	struct journal_usage	 u;
+	struct journal_channel	 c;
+	struct journal		*j = opened(path_of("j"), SMALL, T0, &r);
+	struct delivery		*d;
+	uint64_t		 now_ms = T0, seen = 0;
+
+	(void)state;
+	seed = 31;
+	for (uint64_t id = 1; id <= 60000; id++) {
+		uint64_t	 channel = 1 + rnd(rnd(4) == 0 ? 32 : 3);
+
+		now_ms += rnd(2000) == 0 ? JOURNAL_FINISHED_MS + 5000 : rnd(20);
+		assert_int_equal(say_in(j, id, channel, channel == 7 ? 0 : channel + 100, now_ms, &d), 1);
+		newest[channel] = id;
+		journal_given(j, d, "echo.0#1", now_ms);
+		if (id % 50 != 0)
+			journal_finished(j, d, now_ms);
+		else if (id % 100 != 0)
+			journal_aside(j, d, ASIDE_REFUSED, "no", now_ms);
+		else
+			while ((d = journal_first(j, DLV_GIVEN)) != NULL)
+				journal_finished(j, d, now_ms);
+		if (rnd(500) != 0 && id != 60000)
+			continue;
+		if (rnd(3) == 0) {
+			journal_close(&j);
+			j = opened(path_of("j"), seen++ % 5 == 4 ? 2 * SMALL : SMALL, now_ms, &r);
+			assert_false(r.damaged);
+		}
+		for (channel = 1; channel <= 32; channel++) {
+			c = last_of(j, channel);
+			if (newest[channel] == 0)
+				continue;
+			assert_int_equal(c.last, newest[channel]);
+			assert_int_equal(c.guild, channel == 7 ? 0 : channel + 100);
+			assert_true(c.last_ms <= now_ms && c.last_ms >= T0);
+		}
+	}
+	assert_true(seen > 20);
+	journal_usage(j, &u);
+	assert_true(u.channels == 32);
+	journal_close(&j);
+	assert_int_equal(unlink(path_of("j")), 0);
+}
+
+/* 4,096 of them, the least recently active goes first; in a small journal a sixteenth of it. */
+static void
+channels_are_bounded(void **state)
+{
+	static const struct { uint64_t bytes; size_t max; } sizes[] = {
+		{ 8u << 20, JOURNAL_CHANNELS_MAX }, { SMALL, (SMALL - 4096) / 16 / 64 },
+	};
+	struct journal_report	 r;
+	struct journal_usage	 u;
+	struct journal_channel	*v = calloc(JOURNAL_CHANNELS_MAX, sizeof(*v));
+	struct journal		*j;
+	struct delivery		*d;
+	uint64_t		 id = 0;
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		size_t	 max = sizes[i].max, n;
+
+		j = opened(path_of("j"), sizes[i].bytes, T0, &r);
+		for (uint64_t channel = 1; channel <= 3 * max; channel++) {
+			id++;
+			assert_int_equal(say_in(j, id, channel, 9, T0 + id, &d), 1);
+			journal_finished(j, d, T0 + id);
+			/* Number 1 talks on and on. */
+			id++;
+			assert_int_equal(say_in(j, id, 1, 9, T0 + id, &d), 1);
+			journal_finished(j, d, T0 + id);
+		}
+		for (int again = 0; again < 2; again++) {
+			journal_usage(j, &u);
+			assert_int_equal(u.channels, max);
+			assert_true(u.live_bytes < sizes[i].bytes / 2);
+			n = journal_channels(j, v, JOURNAL_CHANNELS_MAX);
+			assert_int_equal(n, max);
+			assert_int_equal(v[0].id, 1);
+			assert_int_equal(v[0].last, id);
+			for (size_t k = 1; k < n; k++)
+				assert_int_equal(v[k].id, 3 * max + 1 - k);
+			journal_close(&j);
+			j = opened(path_of("j"), sizes[i].bytes, T0 + id, &r);
+			assert_false(r.damaged);
+		}
+		journal_close(&j);
+		assert_int_equal(unlink(path_of("j")), 0);
+	}
+	free(v);
+}
+
+/* A gap is taken up where it was, and what fills it stands before what is live. */
+static void
+gap_comes_back(void **state)
+{
+	struct journal_report	 r;
+	struct journal		*j = opened(path_of("j"), 1u << 20, T0, &r);
+	struct journal_gap	*g = calloc(1, sizeof(*g));
+	struct delivery		*d, *e;
+	struct journal_event	 ev;
+
+	(void)state;
+	assert_false(journal_gap_get(j, g));
+	assert_int_equal(say_in(j, 1, 5, 6, T0, &d), 1);
+	assert_int_equal(journal_gap_rows(j), JOURNAL_GAP_ROWS);
+	g->from_ms = T0;
+	g->due = true;
+	g->rows_n = JOURNAL_GAP_ROWS;
+	for (size_t i = 0; i < JOURNAL_GAP_ROWS; i++)
+		g->rows[i] = (struct journal_gap_row){ i + 5, 6, i * 3, 1, 0 };
+	journal_gap_open(j, g);
+	assert_int_equal(say_in(j, 2, 5, 6, T0, &d), 1);
+	assert_true(d->order >= g->order + JOURNAL_GAP_ORDERS);
+	memset(&ev, 0, sizeof(ev));
+	ev.pool = SPAN("echo");
+	ev.name = SPAN("MESSAGE_CREATE");
+	ev.body = SPAN("{}");
+	for (uint64_t run = 0, last = 0; run < 3; run++) {
+		for (uint64_t i = 0; i < 5; i++) {
+			ev.delivery = 10 + run * 10 + i;
+			ev.order = journal_gap_order(j);
+			assert_int_equal(journal_event(j, &ev, T0, &e), 1);
+			assert_true(e->order > last && e->order < g->order + JOURNAL_GAP_ORDERS);
+			last = e->order;
+		}
+		journal_close(&j);
+		/* Continued in place, then in another size. */
+		j = opened(path_of("j"), run == 1 ? 2u << 20 : 1u << 20, T0, &r);
+		assert_false(r.damaged);
+		memset(g, 0, sizeof(*g));
+		assert_true(journal_gap_get(j, g));
+		assert_true(g->due && g->from_ms == T0 && g->rows_n == JOURNAL_GAP_ROWS);
+		assert_int_equal(g->rows[JOURNAL_GAP_ROWS - 1].after, 3 * (JOURNAL_GAP_ROWS - 1));
+	}
+	g->due = false;
+	g->rows_n = 0;
+	g->counts.recovered = 15;
+	journal_gap_put(j, g);
+	for (uint64_t id = 1000; id < 30000; id++) {
+		assert_int_equal(say_in(j, id, 5, 6, T0 + id, &d), 1);
+		journal_finished(j, d, T0 + id);
+	}
+	journal_close(&j);
+	j = opened(path_of("j"), 1u << 20, T0, &r);
+	assert_true(journal_gap_get(j, g));
+	assert_true(!g->due && g->rows_n == 0 && g->counts.recovered == 15);
+	assert_true(say_in(j, 99999, 5, 6, T0, &d) == 1 &&
+	    d->order >= g->order + JOURNAL_GAP_ORDERS + 29000);
+	journal_close(&j);
+	assert_int_equal(unlink(path_of("j")), 0);
+	free(g);
 }
 
 /* A million events through a small journal use the memory of a few. */
@@ -1013,6 +1213,9 @@ main(void)
 		cmocka_unit_test(wild_damage),
 		cmocka_unit_test(torn_end_is_no_damage),
 		cmocka_unit_test(kill_at_any_moment),
+		cmocka_unit_test(channels_are_remembered),
+		cmocka_unit_test(channels_are_bounded),
+		cmocka_unit_test(gap_comes_back),
 		cmocka_unit_test(memory_is_bounded),
 	};
 
