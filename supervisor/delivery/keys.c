@@ -35,6 +35,9 @@ key_find(struct qpool *p, uint64_t key, bool make)
 		TAILQ_INIT(&k->line[i].waiting);
 		k->line[i].key = k;
 	}
+	for (size_t i = 0; i < p->queue->gates_n; i++)
+		if (p->queue->gates[i].key == key)
+			k->gate = p->queue->gates[i].order;
 	RB_INSERT(key_tree, &p->keys, k);
 	p->keys_n++;
 	return k;
@@ -91,7 +94,8 @@ key_update(struct qpool *p, struct qkey *k)
 		struct qline		*l = &k->line[i];
 		const struct delivery	*first = TAILQ_FIRST(&l->waiting);
 
-		if (first == NULL || l->out >= p->out_max || l->alone)
+		if (first == NULL || l->out >= p->out_max || l->alone ||
+		    (i == WORK && k->gate != 0 && first->order >= k->gate))
 			line_to(l, NULL);
 		else if (k->at == NULL)
 			line_to(l, &p->homeless);

@@ -35,6 +35,7 @@ queue_new(struct journal *j, const struct queue_ops *ops, void *arg, uint64_t po
 	q->ops = ops;
 	q->arg = arg;
 	q->poison = poison;
+	q->message = table_event(SPAN("MESSAGE_CREATE"));
 	TAILQ_INIT(&q->pools);
 	journal_on_drop(j, dropped, q);
 	return q;
@@ -63,6 +64,7 @@ queue_free(struct queue **qp)
 		free(p);
 	}
 	buf_fini(&q->effects);
+	free(q->gates);
 	free(q);
 	*qp = NULL;
 }
@@ -145,9 +147,13 @@ queue_recover(struct queue *q)
 	free(all);
 }
 
-int
-queue_dispatch(struct queue *q, const struct envelope *env, const char *session_id, uint32_t shard,
-    bool replayed, unsigned *wanted_r)
+/*
+ * order: 0 the newest.  wanted_r, new_r (may be NULL): pools that want it; of them those that did
+ * not know it.
+ */
+static int
+dispatch(struct queue *q, const struct envelope *env, const char *session_id, uint32_t shard,
+    bool replayed, uint64_t order, unsigned *wanted_r, unsigned *new_r)
 {
 	const struct event_row	*row = table_event(env->t), *rows;
 	struct envelope		 e = *env;
@@ -184,6 +190,9 @@ queue_dispatch(struct queue *q, const struct envelope *env, const char *session_
 	ev.replayed = replayed;
 	ev.control = row->control;
 	ev.shed = row->shed;
+	ev.order = order;
+	ev.said = row == q->message && e.channel_id != 0;
+	ev.guild = e.guild_id;
 	TAILQ_FOREACH(p, &q->pools, in_queue) {
 		if (!p->wants[row - rows])
 			continue;
@@ -194,12 +203,75 @@ queue_dispatch(struct queue *q, const struct envelope *env, const char *session_
 			COUNT(events_duplicate);
 		else if (rc < 0 && !row->shed)
 			return 1;
-		else if (rc > 0 && d->state == DLV_ASIDE)
+		if (rc > 0 && new_r != NULL)
+			++*new_r;
+		if (rc > 0 && d->state == DLV_ASIDE)
 			q->ops->on_aside(q->arg, d);
 		else if (rc > 0)
 			line_up(p, key_find(p, d->key, true), d);
 	}
 	return 0;
+}
+
+int
+queue_dispatch(struct queue *q, const struct envelope *env, const char *session_id, uint32_t shard,
+    bool replayed, unsigned *wanted_r)
+{
+	return dispatch(q, env, session_id, shard, replayed, 0, wanted_r, NULL);
+}
+
+int
+queue_backfill(struct queue *q, const struct envelope *env, uint32_t shard, uint64_t order,
+    unsigned *new_r)
+{
+	*new_r = 0;
+	return dispatch(q, env, "", shard, true, order, NULL, new_r);
+}
+
+bool
+queue_wants(struct queue *q, const char *event)
+{
+	const struct event_row	*row = table_event(span_of(event)), *rows;
+	const struct qpool	*p;
+	size_t			 n;
+
+	rows = table_events(&n);
+	if (row != NULL)
+		TAILQ_FOREACH(p, &q->pools, in_queue)
+			if (p->wants[row - rows])
+				return true;
+	return false;
+}
+
+void
+queue_gate(struct queue *q, uint64_t key, uint64_t order)
+{
+	struct qpool	*p;
+	struct qkey	*k;
+	size_t		 i;
+
+	for (i = 0; i < q->gates_n && q->gates[i].key != key; i++)
+		;
+	if (order == 0 && i == q->gates_n)
+		return;
+	if (order == 0)
+		q->gates[i] = q->gates[--q->gates_n];
+	else {
+		if (i == q->gates_n)
+			q->gates = mem_grow(q->gates, ++q->gates_n, sizeof(*q->gates));
+		q->gates[i] = (struct gate){ key, order };
+	}
+	TAILQ_FOREACH(p, &q->pools, in_queue)
+		if ((k = key_find(p, key, false)) != NULL) {
+			k->gate = order;
+			key_update(p, k);
+		}
+}
+
+size_t
+queue_gates_n(const struct queue *q)
+{
+	return q->gates_n;
 }
 
 void

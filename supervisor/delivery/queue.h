@@ -53,6 +53,22 @@ void		 queue_recover(struct queue *);
 int		 queue_dispatch(struct queue *, const struct envelope *, const char *session_id,
 		    uint32_t shard, bool replayed, unsigned *wanted_r);
 
+/*
+ * The same for a message that was asked from Discord after a lost session: flagged replayed, at
+ * this place of the order.  *new_r: by how many pools it was not known.
+ */
+int		 queue_backfill(struct queue *, const struct envelope *, uint32_t shard,
+		    uint64_t order, unsigned *new_r);
+/* Does any pool want this event? */
+bool		 queue_wants(struct queue *, const char *event);
+/*
+ * Work of this key from this order on waits, in every pool, until the gate is opened (order 0):
+ * what stands before it in the order is not here yet.  Control events pass: a Stop button may not
+ * wait, and what they speak of is asked for in its newest form.
+ */
+void		 queue_gate(struct queue *, uint64_t key, uint64_t order);
+size_t		 queue_gates_n(const struct queue *);
+
 /* A worker is READY.  peer is what give() gets.  credit 0: the pool's. */
 struct qworker	*queue_worker_up(struct qpool *, uint32_t slot, const char *tag, void *peer);
 /*

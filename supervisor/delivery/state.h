@@ -40,6 +40,7 @@ struct qkey {
 	struct qline		 line[LINES_N];
 	struct qworker *at; /* fixed while anything is out; else where it is placed */
 	uint64_t		 last;		/* serial of the worker that had it last */
+	uint64_t		 gate;		/* work from this order on waits; 0 open */
 	bool			 idle;		/* in the pool's list of idle keys */
 	RB_ENTRY(qkey)		 by_key;
 	TAILQ_ENTRY(qkey)	 in_idle;
@@ -77,13 +78,21 @@ struct qpool {
 	TAILQ_ENTRY(qpool)	 in_queue;
 };
 
+/* See queue_gate. */
+struct gate {
+	uint64_t		 key, order;
+};
+
 struct queue {
 	struct journal		*journal;
 	const struct queue_ops	*ops;
 	void			*arg;
 	uint64_t		 poison, serial;
+	const struct event_row	*message;	/* what says something in a channel */
 	bool			 held;
 	struct buf		 effects;
+	struct gate		*gates;
+	size_t			 gates_n;
 	TAILQ_HEAD(, qpool)	 pools;
 };
 

@@ -258,6 +258,80 @@ one_conversation_in_order_at_most_four_out(void **state)
 	end();
 }
 
+static unsigned
+backfilled(uint64_t id, uint64_t channel)
+{
+	struct envelope	 e;
+	char		 body[200];
+	unsigned	 fresh;
+
+	snprintf(body, sizeof(body), "{\"guild_id\":\"3\",\"id\":\"%" PRIu64
+	    "\",\"channel_id\":\"%" PRIu64 "\"}", id, channel);
+	memset(&e, 0, sizeof(e));
+	e.t = SPAN("MESSAGE_CREATE");
+	e.d = span_of(body);
+	assert_int_equal(queue_backfill(q, &e, 0, journal_gap_order(j), &fresh), 0);
+	return fresh;
+}
+
+/*
+ * What a channel said while no session was there stands before what it says now, also after a
+ * restart; older work, control events and other channels do not wait.
+ */
+static void
+gate_keeps_what_is_live_behind_the_gap(void **state)
+{
+	struct fake			 f;
+	static struct journal_gap	 gap;
+	uint64_t			 first_live;
+
+	(void)state;
+	begin(64, true);
+	up(&f, 0);
+	assert_true(queue_wants(q, "MESSAGE_CREATE") && !queue_wants(q, "TYPING_START"));
+	message(1, 77);
+	journal_gap_open(j, &gap);
+	first_live = gap.order + JOURNAL_GAP_ORDERS;
+	queue_gate(q, 77, first_live);
+	queue_gate(q, 79, first_live);
+	message(60, 77);
+	message(90, 78);
+	message(91, 79);
+	assert_int_equal(dispatch("MESSAGE_UPDATE", 60, 77, 0), 0);
+	queue_run(q);
+	assert_int_equal(f.n, 3);	/* 1, 90 and the update */
+	assert_true(f.out[0].flags & 4);
+	ack_all(&f);
+	assert_int_equal(backfilled(50, 77), 1);
+	queue_run(q);
+	assert_int_equal(f.n, 1);
+	assert_true(f.out[0].delivery == msg_id(50) && (f.out[0].flags & 2) != 0);
+
+	/* The supervisor dies: what is live still waits, what came back stands before it. */
+	restart(64, true);
+	up(&f, 0);
+	assert_int_equal(queue_gates_n(q), 0);
+	queue_gate(q, 77, first_live);
+	queue_run(q);
+	assert_int_equal(f.n, 2);	/* 50 again, and 91, which nobody holds back */
+	assert_true(f.out[0].key == 77 ? f.out[0].delivery == msg_id(50) :
+	    f.out[1].delivery == msg_id(50));
+	ack_all(&f);
+	assert_int_equal(backfilled(50, 77), 0);
+	assert_int_equal(backfilled(60, 77), 0);	/* came live meanwhile */
+	assert_int_equal(backfilled(51, 77), 1);
+	assert_int_equal(backfilled(52, 77), 1);
+	queue_gate(q, 77, 0);
+	assert_int_equal(queue_gates_n(q), 0);
+	queue_run(q);
+	assert_int_equal(f.n, 3);
+	assert_true(f.out[0].delivery == msg_id(51) && f.out[1].delivery == msg_id(52) &&
+	    f.out[2].delivery == msg_id(60));
+	assert_int_equal(f.out[2].flags & 2, 0);
+	ack_all(&f);
+	end();
+}
+
 static void
 keys_take_turns_for_credit(void **state)
 {
@@ -973,6 +1047,7 @@ main(void)
 	const struct CMUnitTest	 tests[] = {
 		cmocka_unit_test(one_conversation_in_order_at_most_four_out),
 		cmocka_unit_test(keys_take_turns_for_credit),
+		cmocka_unit_test(gate_keeps_what_is_live_behind_the_gap),
 		cmocka_unit_test(bytes_are_credit_too),
 		cmocka_unit_test(control_overtakes),
 		cmocka_unit_test(sticky_fresh_and_drain),
