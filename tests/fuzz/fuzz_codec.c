@@ -15,7 +15,7 @@ int	 LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
 struct trace {
 	struct buf	 text, thoughts, scratch;
-	unsigned	 errors_n, finishes_n;
+	unsigned	 errors_n, finishes_n, retracts_n;
 };
 
 static void
@@ -39,6 +39,15 @@ on_text(void *arg, struct span s)
 
 	require_text(t, s);
 	buf_add_span(&t->text, s);
+}
+
+static void
+on_retract(void *arg)
+{
+	struct trace	*t = arg;
+
+	require(++t->retracts_n == 1 && t->text.n > 0);
+	buf_reset(&t->text);
 }
 
 static void
@@ -90,7 +99,9 @@ on_error(void *arg, const struct failure *f)
 	check_failure(f);
 }
 
-static const struct codec_ops	 ops = { on_text, on_reasoning, on_usage, on_finish, on_error };
+static const struct codec_ops	 ops = {
+	on_text, on_retract, on_reasoning, on_usage, on_finish, on_error
+};
 
 static void
 on_sse(const struct sse_event *e, void *arg)

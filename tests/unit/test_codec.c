@@ -15,7 +15,8 @@ static struct codec	*codec;
 static struct buf	 text, thoughts;
 static struct codec_usage usage;
 static struct failure	 error;
-static unsigned		 errors_n, finishes_n;
+static unsigned		 errors_n, finishes_n, retracts_n;
+static bool		 expects_thoughts;
 static enum codec_finish finish;
 
 static void
@@ -57,7 +58,17 @@ on_error(void *arg, const struct failure *f)
 	errors_n++;
 }
 
-static const struct codec_ops	 ops = { on_text, on_reasoning, on_usage, on_finish, on_error };
+static void
+on_retract(void *arg)
+{
+	(void)arg;
+	retracts_n++;
+	buf_reset(&text);
+}
+
+static const struct codec_ops	 ops = {
+	on_text, on_retract, on_reasoning, on_usage, on_finish, on_error
+};
 
 static void
 start(void)
@@ -67,7 +78,7 @@ start(void)
 	buf_reset(&thoughts);
 	memset(&usage, 0, sizeof(usage));
 	memset(&error, 0, sizeof(error));
-	errors_n = finishes_n = 0;
+	errors_n = finishes_n = retracts_n = 0;
 	finish = CODEC_UNFINISHED;
 	codec = codec_new(&ops, NULL, "topsecret");
 }
@@ -106,16 +117,21 @@ named(const char *name, const char *s)
 	codec_event(codec, &e);
 }
 
-/* One delta with this content, escapes and all. */
+/* One delta with this content: escapes are the caller's, but for line ends. */
 static void
 content(const char *s)
 {
-	char	*chunk = NULL;
+	struct buf	 b = { 0 };
+	char		*chunk;
 
-	assert_true(asprintf(&chunk, "{\"choices\":[{\"index\":0,"
-	    "\"delta\":{\"content\":\"%s\"}}]}", s) > 0);
+	buf_printf(&b, "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"");
+	for (; *s != '\0'; s++)
+		buf_printf(&b, *s == '\n' ? "\\n" : *s == '\r' ? "\\r" : "%c", *s);
+	buf_printf(&b, "\"}}]}");
+	chunk = mem_spandup(buf_span(&b));
 	data(chunk);
 	free(chunk);
+	buf_fini(&b);
 }
 
 #define FINISH(reason) \
@@ -286,6 +302,8 @@ check_think(const char *in, const char *want_text, const char *want_thoughts)
 	assert_true(n < sizeof(piece));
 	for (size_t cut = 0; cut <= n; cut++) {
 		start();
+		if (expects_thoughts)
+			codec_expect_thoughts(codec);
 		snprintf(piece, sizeof(piece), "%.*s", (int)cut, in);
 		content(piece);
 		content(in + cut);
@@ -293,6 +311,8 @@ check_think(const char *in, const char *want_text, const char *want_thoughts)
 		expect(want_text, want_thoughts);
 	}
 	start();
+	if (expects_thoughts)
+		codec_expect_thoughts(codec);
 	for (size_t i = 0; i < n; i++) {
 		snprintf(piece, sizeof(piece), "%c", in[i]);
 		content(piece);
@@ -321,6 +341,52 @@ think_tags(void **state)
 	/* The thoughts only mention the tag: the answer is not lost. */
 	check_think("<think>the tag <think> is</think> the answer", "the answer",
 	    "the tag  is the answer");
+}
+
+/* The template has opened them: the closing tag alone tells, at the end of its line. */
+static void
+a_lone_closing_tag(void **state)
+{
+	(void)state;
+	check_think("1 < 2, hm.</think>\n\nyes", "yes", "");
+	assert_true(codec_lone_closing(codec));
+	assert_int_equal(retracts_n, 1);
+	assert_true(codec_saw_text(codec));
+	check_think("a</think>\r\n", "", "");
+	assert_false(codec_saw_text(codec));
+	check_think("a</think>\nb</think>\nc", "b</think>\nc", "");
+	/* Spoken of. */
+	check_think("The tag </think> ends it", "The tag </think> ends it", "");
+	check_think("`</think>\n`", "`</think>\n`", "");
+	check_think("a <think>b</think>\nc", "a <think>b</think>\nc", "");
+	check_think("it is </think>", "it is </think>", "");
+	assert_false(codec_lone_closing(codec));
+	assert_int_equal(retracts_n, 0);
+}
+
+/* Once seen, it is expected: no thought is ever shown. */
+static void
+expected_thoughts(void **state)
+{
+	(void)state;
+	expects_thoughts = true;
+	check_think("1 < 2, hm.</think>\n\nyes <b>", "yes <b>", "1 < 2, hm.");
+	assert_true(codec_lone_closing(codec));
+	assert_int_equal(retracts_n, 0);
+	check_think("no thoughts </thi", "no thoughts </thi", "");
+	check_think("the tag </think> ends it", "the tag </think> ends it", "");
+	check_think("<think>hm</think>yes", "yes", "hm");
+	expects_thoughts = false;
+	start();
+	codec_expect_thoughts(codec);
+	content("nothing is shown");
+	expect("", "");
+	assert_false(codec_saw_text(codec));
+	start();
+	codec_expect_thoughts(codec);
+	data("{\"choices\":[{\"index\":0,\"delta\":{\"reasoning_content\":\"hm\"}}]}");
+	content("at once");
+	expect("at once", "hm");
 }
 
 static void
@@ -709,6 +775,36 @@ remedies(void **state)
 	buf_fini(&out);
 }
 
+/* Without a wish of the server's: when the rate that is used up begins anew. */
+static void
+rates_are_told(void **state)
+{
+	static const struct {
+		const char	*wish, *left[2], *reset[2];
+		uint64_t	 want_ms;
+	} rows[] = {
+		{ "2", { "0", "0" }, { "6m0s", "1h" }, 2000 },
+		{ "", { "0", "12" }, { "1h2m3.5s", "2h" }, 3723500 },
+		{ "", { "0", "0" }, { "120ms", "1s" }, 1000 },
+		{ "-5", { "7", "0" }, { "1s", "6m0s" }, 360000 },
+		{ "", { "", "" }, { "1s", "1s" }, 0 },
+		{ "", { "0", "0" }, { "-1", "0" }, 0 },
+		{ "", { "0", "0" }, { "1x", "s" }, 0 },
+		{ "", { "0", "0" }, { "1e5s", "99999999999999999999h" }, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct failure_wish	 w = { .retry_after = span_of(rows[i].wish) };
+
+		for (int k = 0; k < 2; k++) {
+			w.rates[k].remaining = span_of(rows[i].left[k]);
+			w.rates[k].reset = span_of(rows[i].reset[k]);
+		}
+		assert_int_equal(failure_told_ms(&w, 0), rows[i].want_ms);
+	}
+}
+
 static void
 messages_are_cut_and_clean(void **state)
 {
@@ -769,7 +865,7 @@ retry_policy(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(wishes) / sizeof(wishes[0]); i++) {
 		struct failure_wish	 w = { span_of(wishes[i].ms), span_of(wishes[i].after),
-		    SPAN_NONE };
+		    SPAN_NONE, { { SPAN_NONE, SPAN_NONE } } };
 
 		assert_int_equal(retry(FAILURE_RATE, 429, w, 0, &ms), wishes[i].again);
 		if (wishes[i].again)
@@ -1114,6 +1210,8 @@ main(void)
 		TEST(finish_reasons),
 		TEST(refusals_are_text),
 		TEST(think_tags),
+		TEST(a_lone_closing_tag),
+		TEST(expected_thoughts),
 		TEST(blanks_do_not_hold_forever),
 		TEST(halves_of_characters),
 		TEST(whole_answers),
@@ -1122,6 +1220,7 @@ main(void)
 		TEST(verdicts),
 		TEST(classes),
 		TEST(remedies),
+		TEST(rates_are_told),
 		TEST(messages_are_cut_and_clean),
 		TEST(retry_policy),
 		TEST(bytes_are_stable),

@@ -292,21 +292,31 @@ static void
 add_sentence(struct buf *b, const char *sentence)
 {
 	if (*sentence != '\0')
-		buf_printf(b, "%s%s", b->n == 0 ? "-# " : " ", sentence);
+		buf_printf(b, "%s%s", b->n == 0 ? "" : " ", sentence);
+}
+
+/* What people should know about an answer that came. */
+static void
+add_notes(struct buf *b, const struct model_result *r)
+{
+	if (r->trimmed || r->shrunk)
+		add_sentence(b, "The model read only the newest part of the conversation.");
+	if (r->images_dropped)
+		add_sentence(b, "The model took no images.");
+	if (r->verdict == CODEC_SUSPECT)
+		add_sentence(b, "The answer may be incomplete.");
 }
 
 static void
 end_well(struct turn *t, const struct model_result *r)
 {
 	struct buf	 note = { 0 };
-	char		 text[NOTE_MAX + 1];
+	char		 text[NOTE_MAX + 1] = "";
 
 	add_sentence(&note, prompt_note(t->prompt));
-	if (r->trimmed || r->shrunk)
-		add_sentence(&note, "The model read only the newest part of the conversation.");
-	if (r->images_dropped)
-		add_sentence(&note, "The model took no images.");
-	span_copy(buf_span(&note), text, sizeof(text));
+	add_notes(&note, r);
+	if (note.n > 0)
+		snprintf(text, sizeof(text), "-# %.*s", (int)note.n, buf_span(&note).p);
 	turn_end(t, END_FINAL, text);
 	buf_fini(&note);
 }
@@ -335,6 +345,13 @@ on_text(void *arg, struct span text)
 		turn_end(t, END_ERROR, "The answer reached the length limit.");
 }
 
+/* What is shown stays shown; the next answer of this model is known better. */
+static void
+on_retract(void *arg)
+{
+	on_text(arg, SPAN("\n\n"));
+}
+
 static void
 on_again(void *arg, const struct failure *f, uint64_t wait_ms)
 {
@@ -361,7 +378,7 @@ on_done(void *arg, const struct model_result *r)
 }
 
 static const struct model_ops	 turn_model_ops = {
-	.text = on_text, .again = on_again, .done = on_done
+	.text = on_text, .retract = on_retract, .again = on_again, .done = on_done
 };
 
 static void
@@ -813,8 +830,22 @@ on_trial_text(void *arg, struct span text)
 {
 	struct trial	*t = arg;
 
-	if (t->text.n + text.n <= TASK_REPLY_MAX)
+	if (text.n <= TASK_REPLY_MAX - t->text.n) {
 		buf_add_span(&t->text, text);
+		return;
+	}
+	buf_add(&t->text, text.p, TASK_REPLY_MAX - t->text.n);
+	answer(t->chat, t->call, ERR_EHTTP, "The answer reached the length limit.",
+	    buf_span(&t->text));
+	trial_free(t);
+}
+
+static void
+on_trial_retract(void *arg)
+{
+	struct trial	*t = arg;
+
+	buf_reset(&t->text);
 }
 
 static void
@@ -825,17 +856,20 @@ on_trial_done(void *arg, const struct model_result *r)
 	char		 why[NOTE_MAX + 1];
 
 	t->ask = NULL;
-	failure_sentence(&r->failure, t->chat->model_name, r->id, r->wait_ms, &b);
+	if (r->failure.class == FAILURE_NONE)
+		add_notes(&b, r);
+	else
+		failure_sentence(&r->failure, t->chat->model_name, r->id, r->wait_ms, &b);
 	span_copy(buf_span(&b), why, sizeof(why));
 	buf_fini(&b);
-	if (r->failure.class == FAILURE_NONE || t->text.n > 0)
-		answer(t->chat, t->call, ERR_OK, "", buf_span(&t->text));
-	else
-		answer(t->chat, t->call, ERR_EHTTP, why, SPAN_NONE);
+	answer(t->chat, t->call, r->failure.class == FAILURE_NONE ? ERR_OK : ERR_EHTTP, why,
+	    buf_span(&t->text));
 	trial_free(t);
 }
 
-static const struct model_ops	 trial_model_ops = { .text = on_trial_text, .done = on_trial_done };
+static const struct model_ops	 trial_model_ops = {
+	.text = on_trial_text, .retract = on_trial_retract, .done = on_trial_done
+};
 
 void
 chat_call(struct chat *c, const struct msg_CALL *m)

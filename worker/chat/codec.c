@@ -20,7 +20,11 @@
 #define HALVES_N	0x800u
 #define SURROGATES	0xd800u
 
-enum think { THINK_START, THINK_IN, THINK_AFTER, THINK_OUT };
+/*
+ * GUESS: as thoughts, because the caller expects some; text after all when nothing closes them.
+ * SPEAKS: text, in which a lone </think> may still tell that it was none.  OUT: text, to the end.
+ */
+enum think { THINK_START, THINK_IN, THINK_AFTER, THINK_GUESS, THINK_SPEAKS, THINK_OUT };
 
 struct call {
 	int64_t		 index;		/* -1: none was given */
@@ -35,6 +39,9 @@ struct codec {
 	enum think		 think;
 	unsigned		 depth;		/* of <think> inside <think> */
 	bool			 closed;	/* one </think> was seen inside */
+	bool			 expected;	/* thoughts without an opening tag */
+	bool			 lone;		/* a </think> closed what nothing had opened */
+	char			 before;	/* the byte of the text before what is held */
 	struct buf		 held;		/* may be the beginning of a tag */
 	struct buf		 spare;		/* after the first of several </think> */
 	struct buf		 mended, plain;
@@ -309,7 +316,7 @@ think_start(struct codec *c)
 		buf_drop(&c->held, n + 8);
 		c->think = THINK_AFTER;
 	} else if ((opens < 0 && closes < 0) || s.n > LEAD_MAX)
-		c->think = THINK_OUT;
+		c->think = c->expected ? THINK_GUESS : THINK_SPEAKS;
 }
 
 /* Bytes before the next tag or what may become one. */
@@ -353,12 +360,76 @@ think_in(struct codec *c)
 	return tag_n > 0;
 }
 
+/*
+ * Whether the </think> at the front of s ends thoughts that the template had opened: it stands at
+ * the end of its line, and not in code.  1 yes, 0 perhaps, -1 no.
+ */
+static int
+ends_thoughts(char before, struct span s)
+{
+	if (before == '`')
+		return -1;
+	return s.n == 8 ? 0 : s.p[8] == '\n' || s.p[8] == '\r' ? 1 : -1;
+}
+
+/* The lone </think> at the front of what is held: all before it was thoughts. */
+static void
+take_back(struct codec *c)
+{
+	buf_drop(&c->held, 8);
+	c->lone = true;
+	c->think = THINK_AFTER;
+	if (c->spare.n > 0) {
+		give_reasoning(c, buf_span(&c->spare));
+		buf_reset(&c->spare);
+	} else if (c->text) {
+		c->text = false;
+		if (c->ops.retract != NULL)
+			c->ops.retract(c->arg);
+	}
+}
+
+/* Text, or in THINK_GUESS what is kept until it is known.  False: more bytes are needed. */
+static bool
+think_speaks(struct codec *c)
+{
+	struct span	 s = buf_span(&c->held);
+	int		 opens, closes, ends = -1;
+	size_t		 n = before_tag(s, &opens, &closes);
+
+	if (n > 0)
+		c->before = s.p[n - 1];
+	if (closes == 1)
+		ends = ends_thoughts(c->before, span_make(s.p + n, s.n - n));
+	if (c->think == THINK_GUESS)
+		buf_add(&c->spare, s.p, n);
+	else
+		give_text(c, span_make(s.p, n));
+	buf_drop(&c->held, n);
+	if (ends == 1)
+		take_back(c);
+	else if (opens == 1 || (closes == 1 && ends < 0)) {
+		/* A tag that is spoken of. */
+		give_text(c, buf_span(&c->spare));
+		buf_reset(&c->spare);
+		c->think = THINK_OUT;
+	} else
+		return false;
+	return true;
+}
+
 static void
 take_text(struct codec *c, struct span in)
 {
 	bool	 more = true;
 
-	if (c->think == THINK_OUT) {		/* nearly always */
+	if (in.n > 0 && c->think == THINK_SPEAKS && c->held.n == 0 &&
+	    memchr(in.p, '<', in.n) == NULL) {		/* nearly always */
+		c->before = in.p[in.n - 1];
+		give_text(c, in);
+		return;
+	}
+	if (c->think == THINK_OUT && c->held.n == 0) {
 		give_text(c, in);
 		return;
 	}
@@ -376,7 +447,12 @@ take_text(struct codec *c, struct span in)
 			give_text(c, buf_span(&c->held));
 			buf_fini(&c->held);
 		}
-		more = before == THINK_IN ? think_in(c) : c->think != before;
+		if (before == THINK_IN)
+			more = think_in(c);
+		else if (before == THINK_GUESS || before == THINK_SPEAKS)
+			more = think_speaks(c);
+		else
+			more = c->think != before;
 	}
 }
 
@@ -395,6 +471,10 @@ flush_text(struct codec *c)
 		give_reasoning(c, buf_span(&c->held));
 	else if (c->think == THINK_START && blanks(buf_span(&c->held)) < c->held.n)
 		give_text(c, buf_span(&c->held));
+	else if (c->think == THINK_GUESS || c->think == THINK_SPEAKS) {
+		give_text(c, buf_span(&c->spare));
+		give_text(c, buf_span(&c->held));
+	}
 	/* A <think> in the thoughts was no tag: after the first </think> came the answer. */
 	if (c->think == THINK_IN && c->closed) {
 		rest = buf_span(&c->spare);
@@ -425,6 +505,7 @@ take_reasoning(struct codec *c, struct span in)
 	if (in.n == 0)
 		return;
 	c->half = 0;
+	c->expected = false;		/* they have a field of their own */
 	in = join_halves(c, in);
 	give_reasoning(c, in);
 	c->half = waiting;
@@ -842,6 +923,18 @@ codec_free(struct codec **cp)
 	buf_fini(&c->plain);
 	free(c);
 	*cp = NULL;
+}
+
+void
+codec_expect_thoughts(struct codec *c)
+{
+	c->expected = true;
+}
+
+bool
+codec_lone_closing(const struct codec *c)
+{
+	return c->lone;
 }
 
 bool

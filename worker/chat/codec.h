@@ -5,7 +5,10 @@
  * and errors, and says at the end what the stream was worth.  finish_reason is not the end: usage
  * comes after it.  An error is sticky, whatever follows.
  *
- * Inline <think> at the very beginning is reasoning; later it is text.
+ * Inline <think> at the very beginning is reasoning; later it is text.  Where a template writes the
+ * opening tag itself, only the closing one arrives, at the end of a line: what came before it was
+ * reasoning too, and is taken back.  A caller that has seen a model do so says that it expects it;
+ * then nothing is handed out before it is known.
  *
  * Source: OpenAI API, chat completion chunks, and what its imitators do instead.
  */
@@ -35,6 +38,7 @@ struct codec_usage {
 /* Any may be NULL.  Spans are borrowed for the call, whole UTF-8, never empty, without NUL. */
 struct codec_ops {
 	void	(*text)(void *arg, struct span);
+	void	(*retract)(void *arg);		/* all text so far was reasoning; at most once */
 	void	(*reasoning)(void *arg, struct span);
 	void	(*usage)(void *arg, const struct codec_usage *);	/* the last one counts */
 	void	(*finish)(void *arg, enum codec_finish);		/* once, from codec_end */
@@ -49,11 +53,14 @@ void		 codec_free(struct codec **);
 void		 codec_event(struct codec *, const struct sse_event *);
 /* A whole answer of 200, for servers that do not stream.  Also one that is an error. */
 void		 codec_answer(struct codec *, struct span body);
+/* Before the first event: it begins with thoughts that only a closing tag ends. */
+void		 codec_expect_thoughts(struct codec *);
 /* Nothing more will come: hands out what was held back, and the finish when there was one. */
 void		 codec_end(struct codec *);
 
 /* ---- what is known so far; strings and calls live as long as the codec ---- */
-bool		 codec_saw_text(const struct codec *);
+bool		 codec_saw_text(const struct codec *);		/* that was not taken back */
+bool		 codec_lone_closing(const struct codec *);	/* what is to be expected again */
 bool		 codec_saw_finish(const struct codec *);
 bool		 codec_saw_done(const struct codec *);		/* [DONE], or a whole answer */
 bool		 codec_refused(const struct codec *);		/* the text is a refusal */

@@ -502,6 +502,52 @@ failure_wish_ms(const struct failure_wish *w, uint64_t wall_ms)
 	return ms != 0 ? ms : date_ms(w->retry_after, wall_ms);
 }
 
+/* As Go prints it: 1h2m3.5s, 6m0s, 120ms.  0 when it is none. */
+static uint64_t
+duration_ms(struct span s)
+{
+	static const struct {
+		const char	*name;
+		double		 ms;
+	}		 units[] = {
+		{ "ms", 1 }, { "us", 0.001 }, { "h", 3600000 }, { "m", 60000 }, { "s", 1000 },
+	};
+	char		 text[RETRY_AFTER_TEXT_MAX], *p = text, *end;
+	double		 all = 0, v;
+	size_t		 i, units_n = sizeof(units) / sizeof(units[0]);
+
+	if (s.n == 0 || s.n >= sizeof(text))
+		return 0;
+	span_copy(s, text, sizeof(text));
+	if (strspn(text, "0123456789.hmsu") != s.n)
+		return 0;
+	for (; *p != '\0'; p = end + strlen(units[i].name)) {
+		if (!isdigit((unsigned char)*p))
+			return 0;
+		v = strtod(p, &end);
+		for (i = 0; i < units_n; i++)
+			if (strncmp(end, units[i].name, strlen(units[i].name)) == 0)
+				break;
+		if (i == units_n)
+			return 0;
+		all += v * units[i].ms;
+	}
+	return all > 0 && all < 1e15 ? (uint64_t)ceil(all) : 0;
+}
+
+uint64_t
+failure_told_ms(const struct failure_wish *w, uint64_t wall_ms)
+{
+	uint64_t	 ms = 0, reset, wish = failure_wish_ms(w, wall_ms);
+
+	for (size_t i = 0; i < sizeof(w->rates) / sizeof(w->rates[0]); i++) {
+		reset = duration_ms(w->rates[i].reset);
+		if (span_is(w->rates[i].remaining, "0") && reset > ms)
+			ms = reset;
+	}
+	return wish > 0 ? wish : ms;
+}
+
 bool
 failure_retry(const struct failure *f, const struct failure_wish *w, unsigned retries,
     unsigned retries_max, uint64_t wall_ms, uint32_t random, uint64_t *wait_ms_r)

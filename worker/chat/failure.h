@@ -93,6 +93,10 @@ struct failure {
 /* What the server says about asking again; header values, empty when absent. */
 struct failure_wish {
 	struct span	 retry_after_ms, retry_after, should_retry;
+	/* x-ratelimit-{remaining,reset}-{requests,tokens}, of 429 */
+	struct {
+		struct span	 remaining, reset;
+	} rates[2];
 };
 
 /* An answer with a status other than 2xx.  secret (may be NULL) is taken out of the message. */
@@ -120,6 +124,12 @@ bool		 failure_retry(const struct failure *, const struct failure_wish *,
 		    uint64_t *wait_ms_r);
 /* What the server asks to wait, 0 nothing that can be read; may be above FAILURE_WISH_MAX_MS. */
 uint64_t	 failure_wish_ms(const struct failure_wish *, uint64_t wall_ms);
+
+/*
+ * The same for a person: without such a wish, when the rate that is used up begins anew.  It decides
+ * nothing: what is left of a rate is not what this request was refused for, always.
+ */
+uint64_t	 failure_told_ms(const struct failure_wish *, uint64_t wall_ms);
 
 /* One sentence for a person; id and model may be NULL, wait_ms 0. */
 void		 failure_sentence(const struct failure *, const char *model, const char *id,

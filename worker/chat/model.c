@@ -71,6 +71,7 @@ struct model {
 	char				*user_agent, *ca_file;
 	const struct provider		*provider;
 	struct body_learned		 learned;
+	bool				 thinks;	/* its template opens the <think> */
 	struct generation		*current;
 	struct generations		 generations;
 	struct loop_job			 sweep;		/* replaces and frees sessions */
@@ -240,6 +241,15 @@ on_text(void *arg, struct span s)
 }
 
 static void
+on_retract(void *arg)
+{
+	struct model_ask	*k = arg;
+
+	if (!k->over && k->ops.retract != NULL)
+		k->ops.retract(k->arg);
+}
+
+static void
 on_reasoning(void *arg, struct span s)
 {
 	struct model_ask	*k = arg;
@@ -248,7 +258,9 @@ on_reasoning(void *arg, struct span s)
 		k->ops.reasoning(k->arg, s);
 }
 
-static const struct codec_ops	 codec_ops = { .text = on_text, .reasoning = on_reasoning };
+static const struct codec_ops	 codec_ops = {
+	.text = on_text, .retract = on_retract, .reasoning = on_reasoning
+};
 
 static void
 on_sse(const struct sse_event *e, void *arg)
@@ -448,10 +460,22 @@ digest(struct model_ask *k)
 
 /* ---- the end of an attempt ---- */
 
+/* Calls of tools that were never offered are nothing, too. */
 static bool
 is_empty(const struct model_ask *k)
 {
-	return !codec_saw_text(k->codec) && codec_calls_n(k->codec) == 0;
+	return !codec_saw_text(k->codec) &&
+	    (codec_calls_n(k->codec) == 0 || k->given->params.tools == NULL);
+}
+
+/* What one answer shows about the next ones. */
+static void
+learn_thinking(struct model_ask *k, const struct codec_judgement *j)
+{
+	if (codec_lone_closing(k->codec))
+		k->model->thinks = true;
+	else if (j->complete && codec_saw_text(k->codec))
+		k->model->thinks = false;
 }
 
 static void
@@ -498,6 +522,7 @@ judge(struct model_ask *k, enum codec_ending ending)
 	failed = k->failure.class != FAILURE_NONE || codec_failure(k->codec) != NULL;
 	j = codec_judge(codec_saw_finish(k->codec), failed, codec_saw_done(k->codec), ending);
 	judge_answer(k, j);
+	learn_thinking(k, j);
 	return j;
 }
 
@@ -510,6 +535,12 @@ wish(const struct model_ask *k, struct failure_wish *w)
 	w->retry_after_ms = header(k, "retry-after-ms");
 	w->retry_after = header(k, "retry-after");
 	w->should_retry = header(k, "x-should-retry");
+	if (k->status != 429)
+		return;
+	w->rates[0].remaining = header(k, "x-ratelimit-remaining-requests");
+	w->rates[0].reset = header(k, "x-ratelimit-reset-requests");
+	w->rates[1].remaining = header(k, "x-ratelimit-remaining-tokens");
+	w->rates[1].reset = header(k, "x-ratelimit-reset-tokens");
 }
 
 static unsigned
@@ -591,7 +622,7 @@ finish(struct model_ask *k, const struct codec_judgement *j)
 	};
 
 	wish(k, &w);
-	r.wait_ms = failure_wish_ms(&w, clock_wall_ms());
+	r.wait_ms = failure_told_ms(&w, clock_wall_ms());
 	log_info("ask#%llu %s: model=%s failure=%s status=%u id=%s attempts=%u prompt=%llu "
 	    "completion=%llu%s%s%s%s", (unsigned long long)k->number,
 	    codec_verdict_name(r.verdict), k->model->name,
@@ -609,12 +640,21 @@ finish(struct model_ask *k, const struct codec_judgement *j)
 	k->over = true;
 }
 
+/* What is cut off after its head still has an id. */
+static void
+keep_head(struct model_ask *k)
+{
+	if (k->call != NULL && k->head.n == 0)
+		buf_add_span(&k->head, http_head(k->call, &k->status));
+}
+
 static void
 end_attempt(struct model_ask *k, enum codec_ending ending, bool last)
 {
 	const struct codec_judgement	*j;
 	uint64_t			 wait_ms;
 
+	keep_head(k);
 	http_cancel(&k->call);
 	loop_job_cancel(k->model->loop, &k->job);
 	timer_stop(k->wait);
@@ -756,6 +796,8 @@ attempt(struct model_ask *k)
 	k->stage = CONNECTING;
 	k->attempts++;
 	k->codec = codec_new(&codec_ops, k, m->api_key);
+	if (m->thinks)
+		codec_expect_thoughts(k->codec);
 	sse_init(&k->sse, on_sse, k);
 	if (k->gen != m->current && !m->draining) {
 		dismiss(k);

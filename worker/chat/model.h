@@ -71,6 +71,7 @@ struct model_result {
 /* Spans are borrowed.  Any but done may be NULL.  model_stop may be called from each. */
 struct model_ops {
 	void	(*text)(void *arg, struct span);
+	void	(*retract)(void *arg);		/* all text so far was reasoning; at most once */
 	void	(*reasoning)(void *arg, struct span);
 	/* It will be asked again in wait_ms; reasoning begins anew. */
 	void	(*again)(void *arg, const struct failure *, uint64_t wait_ms);

@@ -342,6 +342,16 @@ job_free(struct curl_job *j)
 	free(j);
 }
 
+struct span
+curlloop_head(struct curl_job *j, unsigned *status_r)
+{
+	long	 status = 0;
+
+	curl_easy_getinfo(j->easy, CURLINFO_RESPONSE_CODE, &status);
+	*status_r = (unsigned)status;
+	return buf_span(&j->head);
+}
+
 bool
 curlloop_cancel(struct curl_job **jp)
 {

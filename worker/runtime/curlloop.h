@@ -61,6 +61,8 @@ void		 curlloop_connections(struct curlloop *, unsigned n);
 void		 curlloop_free(struct curlloop **);	/* no job may be open */
 struct curl_job	*curlloop_start(struct curlloop *, const struct curl_request *,
 		    void (*fn)(const struct curl_answer *, void *arg), void *arg);
+/* The answer's head so far and its status, 0 none; borrowed until the job ends. */
+struct span	 curlloop_head(struct curl_job *, unsigned *status_r);
 /* No callback after this.  True when a byte of it may have reached the server. */
 bool		 curlloop_cancel(struct curl_job **);
 

@@ -237,6 +237,13 @@ http_start(struct http *h, struct http_ref ref, const struct http_request *rq,
 	return ERR_OK;
 }
 
+struct span
+http_head(struct http_call *c, unsigned *status_r)
+{
+	*status_r = 0;
+	return c->job == NULL ? SPAN_NONE : curlloop_head(c->job, status_r);
+}
+
 bool
 http_cancel(struct http_call **cp)
 {

@@ -74,6 +74,8 @@ struct http_request {
 enum error	 http_start(struct http *, struct http_ref, const struct http_request *,
 		    void (*fn)(const struct curl_answer *, void *arg), void *arg,
 		    struct http_call **call_r);
+/* Of an open call: the head so far and the status, 0 none; borrowed until it ends. */
+struct span	 http_head(struct http_call *, unsigned *status_r);
 /* True when a byte of it may have reached the server.  No callback after this. */
 bool		 http_cancel(struct http_call **);
 
