@@ -54,9 +54,10 @@ SUPERVISOR_SRCS := \
 	supervisor/delivery/answer.c supervisor/delivery/stale.c \
 	supervisor/pool/throttle.c supervisor/pool/slot.c supervisor/pool/proc.c supervisor/pool/spawn.c \
 	supervisor/pool/child.c \
-	supervisor/pool/leftover.c supervisor/pool/pool.c \
+	supervisor/pool/leftover.c supervisor/pool/orphans.c supervisor/pool/pool.c \
 	supervisor/control/control.c supervisor/control/verbs.c supervisor/control/status.c \
 	supervisor/control/calls.c supervisor/control/streams.c supervisor/control/poolcalls.c \
+	supervisor/control/notify.c \
 	supervisor/wiring.c supervisor/start.c supervisor/stop.c supervisor/xdoc.c
 
 WORKER_SRCS := \
@@ -79,7 +80,7 @@ UNIT_TESTS := \
 	test_msg test_json test_tables test_request test_url test_words test_cfg \
 	test_envelope test_inflate test_session test_identify test_payload \
 	test_journal test_route test_queue test_stale \
-	test_throttle test_slot test_calls test_streams \
+	test_throttle test_slot test_calls test_streams test_notify test_orphans \
 	test_mailbox test_task test_reply test_limit test_lanes test_stream test_http test_split \
 	test_sse test_codec test_model test_trigger test_context test_prompt
 # One libFuzzer target per parser; `make check` replays tests/fuzz/corpus/NAME.

@@ -5,6 +5,7 @@
 
 #include <err.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <libwebsockets.h>
 #include <signal.h>
@@ -33,6 +34,7 @@ usage(FILE *to)
 	    "  -n, --check         read the configuration, say what is wrong with it, exit 0 or %d\n"
 	    "  -T, --trace LIST    trace classes: gateway, chan, rest, route, or all\n"
 	    "      --no-gateway    start everything but the connection to Discord's gateway\n"
+	    "      --ready-fd N    a newline on descriptor N says that it is ready (s6)\n"
 	    "      --faults        let `bulkheadctl fault` arm fault points\n"
 	    "  -x, --explain WHAT  print a table of proto/ as markdown\n"
 	    "  -V, --version       print versions\n"
@@ -78,6 +80,19 @@ printed(void)
 	return BULKHEADD_EXIT_FAIL;
 }
 
+/* Of --ready-fd: open, not a standard one, and closed to what we start. */
+static bool
+is_descriptor(const char *text, int *fd_r)
+{
+	uint64_t	 n;
+
+	if (!span_u64(span_of(text), &n) || n <= STDERR_FILENO || n > INT_MAX ||
+	    fcntl((int)n, F_SETFD, FD_CLOEXEC) == -1)
+		return false;
+	*fd_r = (int)n;
+	return true;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -88,11 +103,12 @@ main(int argc, char **argv)
 		{ "explain", required_argument, NULL, 'x' },
 		{ "no-gateway", no_argument, NULL, 'g' },
 		{ "faults", no_argument, NULL, 'F' },
+		{ "ready-fd", required_argument, NULL, 'r' },
 		{ "version", no_argument, NULL, 'V' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct run	 run = { .sup.conf = CONF_DEFAULT, .lock_fd = -1, .told_at = MONO_NEVER };
+	struct run	 run = { .sup.conf = CONF_DEFAULT, .sup.ready_fd = -1, .lock_fd = -1, .told_at = MONO_NEVER };
 	struct sup	*sup = &run.sup;
 	const char	*explain = NULL, *trace = NULL, *why;
 	char		*errors = NULL, text[256];
@@ -109,6 +125,12 @@ main(int argc, char **argv)
 		case 'x': explain = optarg; break;
 		case 'g': sup->no_gateway = true; break;
 		case 'F': sup->faults = true; break;
+		case 'r':
+			if (!is_descriptor(optarg, &sup->ready_fd)) {
+				warnx("--ready-fd %s: not an open descriptor above 2", optarg);
+				return BULKHEADD_EXIT_USAGE;
+			}
+			break;
 		case 'V':
 			versions(text, sizeof(text));
 			puts(text);

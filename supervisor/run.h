@@ -39,6 +39,9 @@ int	 run_start(struct run *);
 /* Undoes the start from the bottom up. */
 void	 run_free(struct run *);
 
+/* SUP_STARTING is over: the process manager hears so. */
+void	 run_running(struct run *);
+
 /* ---- wiring.c: what the rooms ask of each other; arg is the struct run ---- */
 extern const struct gw_ops	run_gw_ops;
 extern const struct pools_ops	run_pools_ops;

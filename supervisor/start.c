@@ -15,9 +15,12 @@
 #include "proto/contract.h"
 #include "supervisor/control/calls.h"
 #include "supervisor/control/control.h"
+#include "supervisor/control/notify.h"
 #include "supervisor/control/poolcalls.h"
+#include "supervisor/control/status.h"
 #include "supervisor/control/streams.h"
 #include "supervisor/delivery/stale.h"
+#include "supervisor/pool/orphans.h"
 #include "supervisor/run.h"
 
 #define FDS_BASE	128	/* ourselves, control clients, the rest pool, a reconnect */
@@ -128,6 +131,35 @@ on_signal(int signo, void *arg)
 		sup_stop(&run->sup, signo == SIGTERM ? "SIGTERM" : "SIGINT");
 }
 
+void
+run_running(struct run *run)
+{
+	if (run->sup.phase != SUP_STARTING)
+		return;
+	run->sup.phase = SUP_RUNNING;
+	notify_ready(run->sup.notify);
+}
+
+static void
+notify_status(void *arg, char *dst, size_t bytes)
+{
+	status_line(arg, dst, bytes);
+}
+
+/* Variables of systemd's; workers get a clean environment. */
+static void
+start_notify(struct sup *sup)
+{
+	const struct notify_env	 env = {
+		.socket = getenv("NOTIFY_SOCKET"),
+		.usec = getenv("WATCHDOG_USEC"),
+		.pid = getenv("WATCHDOG_PID"),
+		.ready_fd = sup->ready_fd,
+	};
+
+	sup->notify = notify_new(sup->loop, &env, notify_status, sup);
+}
+
 static int
 start_journal(struct run *run)
 {
@@ -180,6 +212,7 @@ run_start(struct run *run)
 	log_attach(sup->loop);
 	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
 		run->signals[i] = sigwatch_new(sup->loop, signals[i], on_signal, run);
+	sup->orphans = orphans_new(sup->loop, false);
 	run->patience = timer_new(sup->loop, on_patience, run);
 	if (start_journal(run) == -1)
 		return BULKHEADD_EXIT_FAIL;
@@ -206,6 +239,7 @@ run_start(struct run *run)
 		log_err("cannot make the control socket: %s", why);
 		return BULKHEADD_EXIT_FAIL;
 	}
+	start_notify(sup);
 	if (have_id)
 		pools_self(sup->pools, id.user_id, id.application_id, id.shards);
 	pools_start(sup->pools);
@@ -224,6 +258,7 @@ run_free(struct run *run)
 {
 	struct sup	*sup = &run->sup;
 
+	notify_free(&sup->notify);
 	if (sup->control != NULL)
 		control_free(&sup->control);
 	if (sup->gw != NULL)
@@ -247,6 +282,7 @@ run_free(struct run *run)
 	for (size_t i = 0; i < sizeof(run->signals) / sizeof(*run->signals); i++)
 		if (run->signals[i] != NULL)
 			sigwatch_free(&run->signals[i]);
+	orphans_free(&sup->orphans);
 	log_detach();
 	if (sup->loop != NULL)
 		loop_free(&sup->loop);

@@ -3,6 +3,7 @@
  */
 #include "common/log.h"
 #include "supervisor/control/control.h"
+#include "supervisor/control/notify.h"
 #include "supervisor/run.h"
 
 void
@@ -39,6 +40,7 @@ void
 sup_stop(struct sup *sup, const char *why)
 {
 	struct run	*run = run_of(sup);
+	uint64_t	 bound_ms;
 
 	if (sup->phase == SUP_STOPPING) {
 		log_notice("stopping in a hurry: %s", why);
@@ -50,8 +52,9 @@ sup_stop(struct sup *sup, const char *why)
 	log_notice("stopping: %s", why);
 	timer_stop(run->patience);
 	run->bound = timer_new(sup->loop, on_bound, run);
-	timer_arm_ms(run->bound,
-	    sup->cfg->drain_ms + sup->cfg->last_word_ms + sup->cfg->rest_grace_ms + 2000);
+	bound_ms = sup->cfg->drain_ms + sup->cfg->last_word_ms + sup->cfg->rest_grace_ms + 2000;
+	timer_arm_ms(run->bound, bound_ms);
+	notify_stopping(sup->notify, bound_ms);
 	control_stopping(sup->control);
 	queue_hold(sup->queue, true);
 	if (sup->gw != NULL) {

@@ -17,6 +17,8 @@ struct calls;
 struct streams;
 struct poolcalls;
 struct control;
+struct notify;
+struct orphans;
 
 enum sup_phase { SUP_STARTING, SUP_RUNNING, SUP_STOPPING };
 
@@ -25,6 +27,7 @@ struct sup {
 	const char	*program;		/* our own path */
 	const char	*conf;			/* configuration file */
 	bool		 no_gateway, faults;
+	int		 ready_fd;		/* --ready-fd, or -1 */
 	/* parts, in the order of their making; freed in reverse */
 	struct cfg	*cfg;
 	struct loop	*loop;
@@ -37,6 +40,8 @@ struct sup {
 	struct pools	*pools;
 	struct gateway	*gw;			/* NULL under --no-gateway */
 	struct control	*control;
+	struct notify	*notify;		/* NULL: no process manager listens */
+	struct orphans	*orphans;		/* NULL: not pid 1 */
 	/* facts for status */
 	enum sup_phase	 phase;
 	struct mono	 started;

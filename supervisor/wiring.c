@@ -84,8 +84,7 @@ gw_on_live(void *arg, bool resumed)
 	const struct gw_identity	*id = gw_identity(run->sup.gw);
 
 	timer_stop(run->patience);
-	if (run->sup.phase == SUP_STARTING)
-		run->sup.phase = SUP_RUNNING;
+	run_running(run);
 	pools_self(run->sup.pools, id->user_id, id->application_id, id->shards);
 	log_notice("sess#%u live user=%llu resumed=%d", id->shard, (unsigned long long)id->user_id,
 	    resumed);
@@ -185,8 +184,8 @@ pool_on_up(void *arg, struct child *child)
 	} else
 		child_peer_set(child, queue_worker_up(queue_pool(run->sup.queue, child_pool(child)),
 		    child_slot(child), child_tag(child), child));
-	if (run->sup.phase == SUP_STARTING && run->sup.no_gateway)
-		run->sup.phase = SUP_RUNNING;
+	if (run->sup.no_gateway)
+		run_running(run);
 }
 
 static int

@@ -407,12 +407,44 @@ put_counts(struct sup *sup, struct json_out *o)
 
 /* ---- documents ---- */
 
+static const char *const phases[] = {
+	[SUP_STARTING] = "starting", [SUP_RUNNING] = "running", [SUP_STOPPING] = "stopping",
+};
+
+struct tally {
+	unsigned	 ready, all;
+};
+
+static void
+tally_worker(void *arg, const struct worker_view *w)
+{
+	struct tally	*t = arg;
+
+	t->all++;
+	t->ready += w->child != NULL;
+}
+
+void
+status_line(struct sup *sup, char *dst, size_t bytes)
+{
+	struct health	 h;
+	struct tally	 t = { 0 };
+
+	judge(sup, &h);
+	if (sup->pools != NULL)
+		pools_each(sup->pools, NULL, tally_worker, &t);
+	snprintf(dst, bytes, "%s%s%s; %u of %u workers ready, %" PRIu64 " waiting, %" PRIu64
+	    " open, %" PRIu64 " set aside",
+	    sup->phase != SUP_RUNNING ? phases[sup->phase] : h.down ? "down" :
+	    h.whys_n > 0 ? "degraded" : "ok",
+	    h.whys_n > 0 ? ": " : "", h.whys_n > 0 ? h.whys[0] : "", t.ready, t.all,
+	    journal_count(sup->journal, DLV_WAITING), journal_count(sup->journal, DLV_GIVEN),
+	    journal_count(sup->journal, DLV_ASIDE));
+}
+
 void
 status_json(struct sup *sup, struct buf *out)
 {
-	static const char *const phases[] = {
-		[SUP_STARTING] = "starting", [SUP_RUNNING] = "running", [SUP_STOPPING] = "stopping",
-	};
 	struct json_out	 o;
 	struct health	 h;
 

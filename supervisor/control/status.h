@@ -7,6 +7,8 @@
 #include "common/mem.h"
 #include "supervisor/supervisor.h"
 
+/* One line for a process manager: "degraded: 1 of 4 workers not ready; 3 waiting". */
+void	 status_line(struct sup *, char *dst, size_t bytes);
 /*
  * health: "ok"; "degraded" with reasons (a worker not READY, gateway not live, lines dropped,
  * journal damaged or not on tmpfs, dead letters); "down" when nothing can be answered (no rest
