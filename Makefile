@@ -39,8 +39,8 @@ LIBS_CTL := $(shell pkg-config --libs $(PKGS_CTL))
 COMMON_SRCS := \
 	common/span.c common/mem.c common/clock.c common/loop.c common/log.c \
 	common/count.c common/fault.c common/chan.c common/msg.c common/json.c \
-	common/resolve.c common/tables.c common/request.c common/url.c common/words.c \
-	common/cfg.c common/cfgrow.c common/cfgscan.c common/cfgcheck.c common/cfgload.c
+	common/capture.c common/resolve.c common/tables.c common/request.c common/url.c common/words.c \
+	common/cfg.c common/cfgrow.c common/cfgscan.c common/cfgcheck.c common/cfgload.c common/cfgdiff.c
 
 SUPERVISOR_SRCS := \
 	supervisor/gateway/envelope.c supervisor/gateway/inflate.c supervisor/gateway/session.c \

@@ -295,6 +295,13 @@ hash_of(const struct cfg *cfg)
 	return span_hash_end(h);
 }
 
+void
+cfg_settle(struct cfg *cfg)
+{
+	cfg->intents_bits = intents_of(cfg);
+	cfg->hash = hash_of(cfg);
+}
+
 static char	 frame_why[CFGROW_WHY_BYTES];
 
 static int
@@ -389,8 +396,7 @@ cfg_of_rows(struct msg_list rows, const char **why_r)
 	settle_lists(&cfg->chat, CFG_SCOPE_CHAT);
 	if (check_whole(cfg) == -1)
 		goto bad;
-	cfg->intents_bits = intents_of(cfg);
-	cfg->hash = hash_of(cfg);
+	cfg_settle(cfg);
 	return cfg;
 bad:
 	*why_r = frame_why;
@@ -452,6 +458,7 @@ cfg_unload(struct cfg **cfgp)
 	free(cfg->models);
 	section_fini(&cfg->chat, CFG_SCOPE_CHAT);
 	section_fini(cfg, CFG_SCOPE_GLOBAL);
+	cfg_vars_fini(&cfg->vars);
 	free(cfg);
 	*cfgp = NULL;
 }

@@ -9,6 +9,7 @@
 #ifndef COMMON_CFG_H
 #define COMMON_CFG_H
 
+#include "common/loop.h"
 #include "common/mem.h"
 #include "common/span.h"
 #include "common/tables.h"
@@ -72,6 +73,15 @@ struct cfg_chat {
 #undef OPT_CHAT
 };
 
+/*
+ * Variables that the file names as ${NAME}.  They were taken out of the environment; whoever reads
+ * the file again has to give them to the child.
+ */
+struct cfg_vars {
+	struct cfg_var { char *name, *value; } *v;
+	size_t	 n;
+};
+
 struct cfg {
 #define OPT_GLOBAL(type, name)	CFG_##type(name)
 #define OPT_POOL(type, name)
@@ -91,6 +101,7 @@ struct cfg {
 	struct cfg_chat	 chat;
 	uint64_t	 intents_bits;	/* made from intents, content and the pools' events */
 	uint64_t	 hash;		/* of everything but secrets, for the first log line */
+	struct cfg_vars	 vars;		/* secrets too */
 };
 
 #undef CFG_STR
@@ -110,13 +121,32 @@ struct cfg {
 int	 cfg_check_file(const char *path, bool need_token, struct buf *out);
 
 /*
- * The parent: run `argv0 -x config -c path` and turn its frame into a struct.  Blocks until the
- * child ends, at most 10 s: for start only.
- *	errors_r	on failure: sentences joined by newlines, owned by the caller
+ * The parent: run `program -x config -c path` and turn its frame into a struct; at most 10 s.
+ *	vars	for the child's environment beside our own; borrowed until fn; NULL: none
+ *	fn	called once, in a later turn: the configuration, owned by the callee, or NULL and
+ *		borrowed sentences joined by newlines
+ * NULL with errno when there is no child.
+ */
+struct cfg_reading;
+struct cfg_reading *cfg_read(struct loop *, const char *program, const char *path, bool need_token,
+	    const struct cfg_vars *vars, void (*fn)(void *arg, struct cfg *, const char *errors),
+	    void *arg);
+/* Before fn: the child is killed. */
+void	 cfg_read_stop(struct cfg_reading **);
+/*
+ * The same, waiting: for the start only.
+ *	stop_fd		gives up when it can be read (a signalfd); -1 none
+ *	errors_r	on failure: sentences joined by newlines, owned by the caller; NULL: stop_fd
  * NULL on failure.
  */
-struct cfg *cfg_load(const char *program, const char *path, bool need_token, char **errors_r);
+struct cfg *cfg_load(const char *program, const char *path, bool need_token, int stop_fd,
+	    char **errors_r);
 void	 cfg_unload(struct cfg **);
+
+/* NAME=VALUE and a NUL each, to a pipe or a file; and from there into the environment. */
+void	 cfg_vars_pack(const struct cfg_vars *, struct buf *out);
+void	 cfg_vars_setenv(struct span in);
+void	 cfg_vars_fini(struct cfg_vars *);
 
 /* From a CONFIG payload (trusted only as far as it was checked by the table). */
 struct cfg *cfg_of_frame(struct span payload, const char **why_r);
@@ -126,15 +156,20 @@ enum cfg_type {
 	CFG_TYPE_STR, CFG_TYPE_SECRET, CFG_TYPE_MS, CFG_TYPE_INT, CFG_TYPE_BYTES, CFG_TYPE_BOOL,
 	CFG_TYPE_LIST
 };
+/* When a change takes effect: at once; with new workers; with a new start of the supervisor. */
+enum cfg_when { CFG_LIVE, CFG_ROLL, CFG_START };
 enum cfg_scope { CFG_SCOPE_GLOBAL, CFG_SCOPE_POOL, CFG_SCOPE_MODEL, CFG_SCOPE_CHAT, CFG_SCOPE__N };
 struct cfg_option {
 	const char	*scope, *type, *name, *def, *reload, *help;
 	uint64_t	 min, max;
 	enum cfg_type	 kind;
 	enum cfg_scope	 in;
+	enum cfg_when	 when;		/* reload, as a number */
 	size_t		 offset;	/* of its value in the struct of its scope */
 };
 const struct cfg_option *cfg_options(size_t *n_r);
+/* After a change: what is made from the options (intents_bits, hash). */
+void	 cfg_settle(struct cfg *);
 /* The effective configuration as one JSON object; secrets as "(set)". */
 void	 cfg_json(const struct cfg *, struct buf *out);
 /* Does the pool want this event (by its list, or its role's default)? */

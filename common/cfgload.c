@@ -1,129 +1,124 @@
 /*
- * cfgload - the parent of the configuration child: run it, wait, take its frame.  See cfg.h.
+ * cfgload - the parent of the configuration child: run it, take its frame.  See cfg.h.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/capture.h"
 #include "common/cfg.h"
-#include "common/clock.h"
 #include "common/msg.h"
 
 #define FRAME_BYTES_MAX	(4u << 20)
+#define TEXT_BYTES_MAX	65536
 #define CHILD_MS	10000
 
-struct child {
-	pid_t		 pid;
-	int		 out, err;	/* read ends; -1 when at their end */
-	struct buf	 frame, text;
-	bool		 late;
+struct cfg_reading {
+	struct capture		*child;
+	char			*path;
+	const struct cfg_vars	*vars;
+	void			(*fn)(void *, struct cfg *, const char *);
+	void			*arg;
 };
 
-static int
-child_start(struct child *ch, const char *program, const char *path, bool need_token)
-{
-	const char	*argv[7];
-	int		 out[2], err[2], n = 0, null;
-
-	argv[n++] = program;
-	argv[n++] = "-x";
-	argv[n++] = "config";
-	if (!need_token)
-		argv[n++] = "--no-gateway";
-	argv[n++] = "-c";
-	argv[n++] = path;
-	argv[n] = NULL;
-	if (pipe2(out, O_CLOEXEC) == -1)
-		return -1;
-	if (pipe2(err, O_CLOEXEC) == -1) {
-		(void)close(out[0]);
-		(void)close(out[1]);
-		return -1;
-	}
-	ch->pid = fork();
-	if (ch->pid == 0) {
-		null = open("/dev/null", O_RDONLY);
-		if (null == -1 || dup2(null, STDIN_FILENO) == -1 ||
-		    dup2(out[1], STDOUT_FILENO) == -1 || dup2(err[1], STDERR_FILENO) == -1)
-			_exit(127);
-		closefrom(STDERR_FILENO + 1);
-		execvp(program, (char *const *)(uintptr_t)argv);
-		dprintf(STDERR_FILENO, "%s: %s\n", program, strerror(errno));
-		_exit(127);
-	}
-	(void)close(out[1]);
-	(void)close(err[1]);
-	if (ch->pid == -1) {
-		(void)close(out[0]);
-		(void)close(err[0]);
-		return -1;
-	}
-	ch->out = out[0];
-	ch->err = err[0];
-	return 0;
-}
+/* ---- variables ---- */
 
 static void
-child_read(int *fd, struct buf *b, size_t max_bytes)
+vars_add(struct cfg_vars *vars, const char *name, const char *value)
 {
-	ssize_t	 n = read(*fd, buf_room(b, 65536), 65536);
+	vars->v = mem_grow(vars->v, vars->n + 1, sizeof(*vars->v));
+	vars->v[vars->n].name = mem_strdup(name);
+	vars->v[vars->n++].value = mem_strdup(value);
+}
 
-	if (n == -1 && errno == EINTR)
-		return;
-	if (n > 0)
-		buf_added(b, (size_t)n);
-	if (n <= 0 || b->n > max_bytes) {
-		(void)close(*fd);
-		*fd = -1;
+static const char *
+vars_get(const struct cfg_vars *vars, const char *name)
+{
+	for (size_t i = 0; vars != NULL && i < vars->n; i++)
+		if (strcmp(vars->v[i].name, name) == 0)
+			return vars->v[i].value;
+	return NULL;
+}
+
+void
+cfg_vars_fini(struct cfg_vars *vars)
+{
+	for (size_t i = 0; i < vars->n; i++) {
+		free(vars->v[i].name);
+		mem_wipe_free(&vars->v[i].value);
+	}
+	free(vars->v);
+	*vars = (struct cfg_vars){ NULL, 0 };
+}
+
+void
+cfg_vars_pack(const struct cfg_vars *vars, struct buf *out)
+{
+	for (size_t i = 0; vars != NULL && i < vars->n; i++) {
+		buf_add_span(out, span_of(vars->v[i].name));
+		buf_add(out, "=", 1);
+		buf_add(out, vars->v[i].value, strlen(vars->v[i].value) + 1);
 	}
 }
 
-/* Read both pipes to their ends, and the status.  A child that takes too long is killed. */
-static int
-child_finish(struct child *ch)
+void
+cfg_vars_setenv(struct span in)
 {
-	struct mono	 deadline = mono_add_ms(clock_mono(), CHILD_MS);
-	struct pollfd	 p[2];
-	uint64_t	 left;
-	int		 status = 0;
+	const char	*end, *eq;
+	char		*name;
 
-	while (ch->out != -1 || ch->err != -1) {
-		left = mono_ms_until(clock_mono(), deadline);
-		p[0] = (struct pollfd){ ch->out, POLLIN, 0 };
-		p[1] = (struct pollfd){ ch->err, POLLIN, 0 };
-		if (left == 0 || (poll(p, 2, (int)left) == -1 && errno != EINTR)) {
-			ch->late = true;
-			break;
+	while (in.n > 0 && (end = memchr(in.p, '\0', in.n)) != NULL) {
+		if ((eq = strchr(in.p, '=')) != NULL && eq != in.p) {
+			name = mem_spandup(span_make(in.p, (size_t)(eq - in.p)));
+			(void)setenv(name, eq + 1, 0);
+			free(name);
 		}
-		if (p[0].revents != 0)
-			child_read(&ch->out, &ch->frame, FRAME_BYTES_MAX);
-		if (p[1].revents != 0)
-			child_read(&ch->err, &ch->text, 65536);
+		in.n -= (size_t)(end + 1 - in.p);
+		in.p = end + 1;
 	}
-	if (ch->out != -1)
-		(void)close(ch->out);
-	if (ch->err != -1)
-		(void)close(ch->err);
-	if (ch->late)
-		(void)kill(ch->pid, SIGKILL);
-	while (waitpid(ch->pid, &status, 0) == -1 && errno == EINTR)
-		continue;
-	return status;
 }
+
+/*
+ * What was taken from the environment is no longer there for anyone to read; it is kept for the
+ * next reading of the file.
+ */
+static void
+keep_variables(struct msg_list rows, const struct cfg_vars *before, struct cfg_vars *out)
+{
+	struct msg_list_iter	 it = { rows.raw, 0 };
+	struct span		 section, skip, name;
+	const char		*kept;
+	char			*key, *value;
+
+	while (msg_list_more(&it)) {
+		if (!msg_list_next_str(&it, &section) || !msg_list_next_str(&it, &skip) ||
+		    !msg_list_next_str(&it, &name) || !msg_list_next_str(&it, &skip))
+			return;
+		if (!span_is(section, "env"))
+			continue;
+		key = mem_spandup(name);
+		value = getenv(key);
+		if ((kept = value != NULL ? value : vars_get(before, key)) != NULL)
+			vars_add(out, key, kept);
+		if (value != NULL)
+			explicit_bzero(value, strlen(value));
+		(void)unsetenv(key);
+		free(key);
+	}
+}
+
+/* ---- the child's end ---- */
 
 /* Why there was no frame: the child's last words, or how it ended. */
 static char *
-child_obituary(const struct child *ch, int status, const char *why)
+child_obituary(const struct capture_result *res, const char *why)
 {
-	struct span	 s = buf_span(&ch->text);
+	struct span	 s = res->err;
 	size_t		 start;
 
-	if (ch->late)
+	if (res->late)
 		return mem_printf("the configuration could not be read: no answer within %u s",
 		    CHILD_MS / 1000);
 	while (s.n > 0 && (s.p[s.n - 1] == '\n' || s.p[s.n - 1] == '\r'))
@@ -133,9 +128,9 @@ child_obituary(const struct child *ch, int status, const char *why)
 	if (s.n > 0)
 		return mem_printf("the configuration could not be read: %.*s", (int)(s.n - start),
 		    s.p + start);
-	if (WIFSIGNALED(status))
+	if (WIFSIGNALED(res->status))
 		return mem_printf("the configuration could not be read: its reader died of"
-		    " signal %d", WTERMSIG(status));
+		    " signal %d", WTERMSIG(res->status));
 	return mem_printf("the configuration could not be read: %s", why);
 }
 
@@ -158,62 +153,142 @@ join_errors(struct msg_list errors)
 	return text;
 }
 
-/* What was taken from the environment is no longer there for anyone to read. */
 static void
-forget_variables(struct msg_list rows)
+on_child_end(void *arg, const struct capture_result *res)
 {
-	struct msg_list_iter	 it = { rows.raw, 0 };
-	struct span		 section, skip, name;
-	char			*key, *value;
+	struct cfg_reading	*r = arg;
+	struct cfg		*cfg = NULL;
+	struct msg_in		 in;
+	const char		*why = "";
+	char			*errors = NULL;
+	msgpack_zone		 zone;
 
-	while (msg_list_more(&it)) {
-		if (!msg_list_next_str(&it, &section) || !msg_list_next_str(&it, &skip) ||
-		    !msg_list_next_str(&it, &name) || !msg_list_next_str(&it, &skip))
-			return;
-		if (!span_is(section, "env"))
-			continue;
-		key = mem_spandup(name);
-		value = getenv(key);
-		if (value != NULL)
-			explicit_bzero(value, strlen(value));
-		(void)unsetenv(key);
-		free(key);
+	if (!msgpack_zone_init(&zone, 1024))
+		abort();
+	if (res->late || msg_unpack(res->out, &zone, &in) == -1)
+		errors = child_obituary(res, res->late ? "" : in.why);
+	else if (in.type == MSG_CONFIG_BAD)
+		errors = join_errors(in.CONFIG_BAD.errors);
+	else {
+		cfg = cfg_of_frame(res->out, &why);
+		if (cfg == NULL)
+			errors = mem_printf("%s: %s", r->path, why);
+		else
+			keep_variables(in.CONFIG.rows, r->vars, &cfg->vars);
 	}
+	msgpack_zone_destroy(&zone);
+	r->fn(r->arg, cfg, errors);
+	free(errors);
+	free(r->path);
+	free(r);
+}
+
+struct cfg_reading *
+cfg_read(struct loop *l, const char *program, const char *path, bool need_token,
+    const struct cfg_vars *vars, void (*fn)(void *, struct cfg *, const char *), void *arg)
+{
+	struct cfg_reading	*r = mem_alloc(sizeof(*r));
+	struct buf		 input = { 0 };
+	const char		*argv[7];
+	struct capture_spec	 spec = {
+		.program = program, .argv = argv, .deadline_ms = CHILD_MS,
+		.out_max = FRAME_BYTES_MAX, .err_max = TEXT_BYTES_MAX,
+	};
+	int			 n = 0, e;
+
+	argv[n++] = program;
+	argv[n++] = "-x";
+	argv[n++] = "config";
+	if (!need_token)
+		argv[n++] = "--no-gateway";
+	argv[n++] = "-c";
+	argv[n++] = path;
+	argv[n] = NULL;
+	cfg_vars_pack(vars, &input);
+	spec.input = buf_span(&input);
+	r->path = mem_strdup(path);
+	r->vars = vars;
+	r->fn = fn;
+	r->arg = arg;
+	r->child = capture_new(l, &spec, on_child_end, r);
+	e = errno;
+	if (input.cap > 0)
+		explicit_bzero(input.p, input.cap);
+	buf_fini(&input);
+	if (r->child == NULL) {
+		free(r->path);
+		free(r);
+		errno = e;
+		return NULL;
+	}
+	return r;
+}
+
+void
+cfg_read_stop(struct cfg_reading **rp)
+{
+	struct cfg_reading	*r = *rp;
+
+	if (r == NULL)
+		return;
+	*rp = NULL;
+	capture_free(&r->child);
+	free(r->path);
+	free(r);
+}
+
+/* ---- at the start, when there is nothing else to do ---- */
+
+struct load {
+	struct loop		*loop;
+	struct cfg_reading	*reading;
+	struct cfg		*cfg;
+	char			*errors;
+};
+
+static void
+on_loaded(void *arg, struct cfg *cfg, const char *errors)
+{
+	struct load	*ld = arg;
+
+	ld->reading = NULL;
+	ld->cfg = cfg;
+	ld->errors = mem_strdup(errors);
+	loop_stop(ld->loop);
+}
+
+static void
+on_stop_fd(int fd, int what, void *arg)
+{
+	struct load	*ld = arg;
+
+	(void)fd;
+	(void)what;
+	loop_stop(ld->loop);
 }
 
 struct cfg *
-cfg_load(const char *program, const char *path, bool need_token, char **errors_r)
+cfg_load(const char *program, const char *path, bool need_token, int stop_fd, char **errors_r)
 {
-	struct child	 ch = { .out = -1, .err = -1 };
-	struct cfg	*cfg = NULL;
-	struct msg_in	 in;
-	const char	*why = "";
-	msgpack_zone	 zone;
-	int		 status;
+	struct load	 ld = { .loop = loop_new() };
+	struct watch	*stop = NULL;
 
 	*errors_r = NULL;
-	if (child_start(&ch, program, path, need_token) == -1) {
+	if (ld.loop == NULL || (ld.reading = cfg_read(ld.loop, program, path, need_token, NULL,
+	    on_loaded, &ld)) == NULL) {
 		*errors_r = mem_printf("the configuration could not be read: %s", strerror(errno));
+		if (ld.loop != NULL)
+			loop_free(&ld.loop);
 		return NULL;
 	}
-	status = child_finish(&ch);
-	if (!msgpack_zone_init(&zone, 1024))
-		abort();
-	if (ch.late || msg_unpack(buf_span(&ch.frame), &zone, &in) == -1)
-		*errors_r = child_obituary(&ch, status, ch.late ? "" : in.why);
-	else if (in.type == MSG_CONFIG_BAD)
-		*errors_r = join_errors(in.CONFIG_BAD.errors);
-	else {
-		cfg = cfg_of_frame(buf_span(&ch.frame), &why);
-		if (cfg == NULL)
-			*errors_r = mem_printf("%s: %s", path, why);
-		else
-			forget_variables(in.CONFIG.rows);
+	if (stop_fd != -1) {
+		stop = watch_new(ld.loop, stop_fd, on_stop_fd, &ld);
+		watch_set(stop, LOOP_READ);
 	}
-	msgpack_zone_destroy(&zone);
-	if (ch.frame.cap > 0)
-		explicit_bzero(ch.frame.p, ch.frame.cap);
-	buf_fini(&ch.frame);
-	buf_fini(&ch.text);
-	return cfg;
+	loop_run(ld.loop);
+	watch_free(&stop);
+	cfg_read_stop(&ld.reading);
+	loop_free(&ld.loop);
+	*errors_r = ld.errors;
+	return ld.cfg;
 }

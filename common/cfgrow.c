@@ -30,6 +30,7 @@
 #define TEXT_BOOL	"yes or no"
 #define TEXT_LIST	"list"
 #define RELOAD_LIVE	"live"
+#define RELOAD_ROLL	"roll"
 #define RELOAD_START	"start"
 
 #define FIELD_STR(name)		name
@@ -62,7 +63,7 @@ static const struct {
 static const struct cfg_option options[] = {
 #define OPT(scope, type, name, def, min, max, reload, help)			\
 	{ NAME_##scope, TEXT_##type, #name, def, RELOAD_##reload, help, min, max, \
-	  CFG_TYPE_##type, CFG_SCOPE_##scope,					\
+	  CFG_TYPE_##type, CFG_SCOPE_##scope, CFG_##reload,			\
 	  offsetof(STRUCT_##scope, FIELD_##type(name)) },
 #include "proto/options.def"
 #undef OPT

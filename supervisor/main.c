@@ -2,6 +2,7 @@
  * bulkheadd - options, the configuration child, and a life: start, loop, stop.
  */
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 
 #include <err.h>
 #include <errno.h>
@@ -112,9 +113,10 @@ main(int argc, char **argv)
 	struct sup	*sup = &run.sup;
 	const char	*explain = NULL, *trace = NULL, *why;
 	char		*errors = NULL, text[256];
+	static const int held[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2 };
 	bool		 check = false;
-	sigset_t	 block;
-	int		 ch;
+	sigset_t	 block, end;
+	int		 ch, end_fd;
 
 	log_std_fds();
 	while ((ch = getopt_long(argc, argv, "c:nT:x:Vh", options, NULL)) != -1) {
@@ -159,16 +161,26 @@ main(int argc, char **argv)
 
 	/* A signal that comes while we start waits for the loop. */
 	sigemptyset(&block);
-	sigaddset(&block, SIGTERM);
-	sigaddset(&block, SIGINT);
+	for (size_t i = 0; i < sizeof(held) / sizeof(*held); i++)
+		sigaddset(&block, held[i]);
 	sigprocmask(SIG_BLOCK, &block, NULL);
+	sigemptyset(&end);
+	sigaddset(&end, SIGTERM);
+	sigaddset(&end, SIGINT);
 	signal(SIGPIPE, SIG_IGN);
 	log_init("bulkheadd", STDERR_FILENO, LOG_INFO);
 	if (access("/proc/self/exe", X_OK) == -1) {
 		warnx("/proc is not mounted here: it is needed to start workers and to watch them");
 		return BULKHEADD_EXIT_FAIL;
 	}
-	sup->cfg = cfg_load("/proc/self/exe", sup->conf, !sup->no_gateway, &errors);
+	end_fd = signalfd(-1, &end, SFD_CLOEXEC | SFD_NONBLOCK);
+	sup->cfg = cfg_load("/proc/self/exe", sup->conf, !sup->no_gateway, end_fd, &errors);
+	if (end_fd != -1)
+		close(end_fd);
+	if (sup->cfg == NULL && errors == NULL) {
+		log_notice("stopped while reading the configuration");
+		return check ? BULKHEADD_EXIT_FAIL : BULKHEADD_EXIT_OK;
+	}
 	if (sup->cfg == NULL) {
 		fprintf(stderr, "%s\n", errors);
 		free(errors);

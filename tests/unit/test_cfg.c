@@ -667,7 +667,8 @@ the_table_is_sound(void **state)
 	for (i = 0; i < n; i++) {
 		assert_true(o[i].min <= o[i].max);
 		assert_true(o[i].in < CFG_SCOPE__N);
-		assert_true(strcmp(o[i].reload, "live") == 0 || strcmp(o[i].reload, "start") == 0);
+		assert_string_equal(o[i].reload, o[i].when == CFG_LIVE ? "live" : o[i].when == CFG_ROLL ?
+		    "roll" : "start");
 		for (j = 0; j < i; j++)
 			assert_true(o[i].in != o[j].in || strcmp(o[i].name, o[j].name) != 0);
 	}
@@ -839,7 +840,7 @@ load(const char *text, bool need_token)
 {
 	free(load_errors);
 	put_file(conf, text, strlen(text));
-	return cfg_load("/proc/self/exe", conf, need_token, &load_errors);
+	return cfg_load("/proc/self/exe", conf, need_token, -1, &load_errors);
 }
 
 static void
@@ -874,7 +875,7 @@ through_the_child(void **state)
 	assert_null(load("#flood\n", true));
 	assert_non_null(strstr(load_errors, "the configuration could not be read: "));
 	free(load_errors);
-	assert_null(cfg_load("/nonexistent/bulkheadd", conf, true, &load_errors));
+	assert_null(cfg_load("/nonexistent/bulkheadd", conf, true, -1, &load_errors));
 	assert_string_equal(load_errors,
 	    "the configuration could not be read: /nonexistent/bulkheadd: No such file or directory");
 	free(load_errors);
