@@ -30,6 +30,7 @@ struct loop {
 	struct loop_job		 mark;		/* in jobs while a tail runs those before it */
 	struct mono		 now;		/* never: nobody has asked in this turn */
 	uint64_t		 turns;
+	struct histo		 late;
 	bool			 in_turn;
 	bool			 again;
 	bool			 stop;
@@ -38,6 +39,7 @@ struct loop {
 struct timer {
 	struct loop	*loop;
 	struct event	*ev;
+	struct mono	 due;		/* when it was armed for */
 	void		(*fn)(void *);
 	void		*arg;
 };
@@ -197,6 +199,12 @@ loop_turns(struct loop *l)
 	return l->turns;
 }
 
+const struct histo *
+loop_late(const struct loop *l)
+{
+	return &l->late;
+}
+
 void
 loop_tail(struct loop *l, void (*fn)(void *), void *arg)
 {
@@ -257,10 +265,12 @@ static void
 timer_fired(evutil_socket_t fd, short events, void *arg)
 {
 	struct timer	*t = arg;
+	struct mono	 now = clock_mono();
 
 	(void)fd;
 	(void)events;
 	(void)loop_now(t->loop);
+	histo_add(&t->loop->late, now.us > t->due.us ? now.us - t->due.us : 0);
 	t->fn(t->arg);
 }
 
@@ -287,13 +297,14 @@ timer_free(struct timer **tp)
 }
 
 static void
-timer_arm_us(struct timer *t, uint64_t us)
+timer_arm_us(struct timer *t, struct mono now, uint64_t us)
 {
 	struct timeval	 tv = {
 		.tv_sec = (time_t)(us / 1000000),
 		.tv_usec = (suseconds_t)(us % 1000000),
 	};
 
+	t->due.us = now.us + us;
 	if (event_add(t->ev, &tv) != 0)
 		abort();
 }
@@ -302,7 +313,7 @@ void
 timer_arm_ms(struct timer *t, uint64_t ms)
 {
 	/* libevent's epoll back end takes at most 35 minutes at a time; longer is its concern. */
-	timer_arm_us(t, ms > UINT64_MAX / 2000 ? UINT64_MAX / 2000 : ms * 1000);
+	timer_arm_us(t, clock_mono(), ms > UINT64_MAX / 4000 ? UINT64_MAX / 4 : ms * 1000);
 }
 
 void
@@ -310,7 +321,7 @@ timer_arm_at(struct timer *t, struct mono when)
 {
 	struct mono	 now = clock_mono();
 
-	timer_arm_us(t, when.us > now.us ? when.us - now.us : 0);
+	timer_arm_us(t, now, when.us > now.us ? when.us - now.us : 0);
 }
 
 void

@@ -12,6 +12,7 @@
 
 #include <event2/event.h>
 #include "common/clock.h"
+#include "common/histo.h"
 
 struct loop;
 struct timer;
@@ -27,6 +28,8 @@ void		 loop_stop(struct loop *);
 void		 loop_turn(struct loop *);		/* one turn and its tail, without waiting */
 struct mono	 loop_now(struct loop *);		/* when this turn began to run callbacks */
 uint64_t	 loop_turns(struct loop *);
+/* How late timers fired, in us: what a turn that takes too long costs. */
+const struct histo *loop_late(const struct loop *);
 
 /* Called after every turn, for ever. */
 void		 loop_tail(struct loop *, void (*fn)(void *), void *arg);

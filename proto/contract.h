@@ -58,6 +58,9 @@ struct board {
 	_Atomic uint64_t tick;		/* +1 per loop turn, and at least once a second when idle */
 	_Atomic uint64_t delivery;	/* id of the delivery whose code runs now; 0 none */
 	_Atomic uint64_t scopes;	/* open scopes */
+	/* How late its timers fired since it started; for people, optional. */
+	_Atomic uint64_t timers;	/* that fired; 0: the next three say nothing */
+	_Atomic uint64_t late_p50_us, late_p99_us, late_max_us;
 };
 
 #endif

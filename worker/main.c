@@ -163,6 +163,15 @@ tick(void *arg)
 	atomic_fetch_add(&w->board->tick, 1);
 }
 
+static void
+note_late(struct board *b, const struct histo *late)
+{
+	atomic_store_explicit(&b->late_p50_us, histo_quantile(late, 500), memory_order_relaxed);
+	atomic_store_explicit(&b->late_p99_us, histo_quantile(late, 990), memory_order_relaxed);
+	atomic_store_explicit(&b->late_max_us, late->max, memory_order_relaxed);
+	atomic_store_explicit(&b->timers, late->n, memory_order_relaxed);
+}
+
 /* The turn that this timer makes is the tick. */
 static void
 on_beat(void *arg)
@@ -170,6 +179,7 @@ on_beat(void *arg)
 	struct wrk	*w = arg;
 
 	send_counts(w);
+	note_late(w->board, loop_late(w->loop));
 	timer_arm_ms(w->beat, w->beat_ms);
 }
 

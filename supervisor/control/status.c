@@ -31,6 +31,19 @@ kv_u64_or_null(struct json_out *o, const char *key, uint64_t v)
 		json_u64(o, v);
 }
 
+/* How late the timers of a process fired: its loop was busy with something else. */
+static void
+put_late(struct json_out *o, uint64_t timers, uint64_t p50_us, uint64_t p99_us, uint64_t max_us)
+{
+	json_key(o, "timers");
+	json_obj(o);
+	json_kv_u64(o, "fired", timers);
+	json_kv_u64(o, "late_p50_us", p50_us);
+	json_kv_u64(o, "late_p99_us", p99_us);
+	json_kv_u64(o, "late_max_us", max_us);
+	json_obj_end(o);
+}
+
 static uint64_t
 uptime_ms(const struct sup *sup)
 {
@@ -307,6 +320,7 @@ put_worker(void *arg, const struct worker_view *v)
 	const struct obituary	*all[OBITUARIES_KEPT];
 	struct worker_out	*w = arg;
 	struct json_out		*o = w->o;
+	struct child_late	 late;
 	char			 tag[80];
 	size_t			 n;
 
@@ -330,6 +344,10 @@ put_worker(void *arg, const struct worker_view *v)
 	json_kv_u64(o, "credit", v->credit);
 	json_kv_u64(o, "restarts", v->restarts);
 	json_kv_u64(o, "rss_kib", v->rss_kib);
+	if (v->child != NULL) {
+		child_late(v->child, &late);
+		put_late(o, late.timers, late.p50_us, late.p99_us, late.max_us);
+	}
 	json_kv_u64(o, "retry_in_ms", v->retry_in_ms);
 	json_kv_bool(o, "active", is_active(w->sup, v));
 	json_key(o, "last");
@@ -445,6 +463,7 @@ status_line(struct sup *sup, char *dst, size_t bytes)
 void
 status_json(struct sup *sup, struct buf *out)
 {
+	const struct histo	*late;
 	struct json_out	 o;
 	struct health	 h;
 
@@ -460,6 +479,8 @@ status_json(struct sup *sup, struct buf *out)
 	json_kv_cstr(&o, "version", BULKHEAD_VERSION);
 	json_kv_u64(&o, "pid", (uint64_t)getpid());
 	json_kv_u64(&o, "uptime_ms", uptime_ms(sup));
+	late = loop_late(sup->loop);
+	put_late(&o, late->n, histo_quantile(late, 500), histo_quantile(late, 990), late->max);
 	json_kv_cstr(&o, "phase", phases[sup->phase]);
 	json_kv_cstr(&o, "conf", sup->conf);
 	put_gateway(sup, &o);

@@ -386,6 +386,17 @@ print_obituary(FILE *f, const json_t *ob)
 	}
 }
 
+/* What keeps a loop busy makes its timers late: half of them at most, all but one of 100, all. */
+static void
+print_late(FILE *f, const json_t *timers)
+{
+	if (get_u64(timers, "fired") != 0)
+		fprintf(f, "%-12s%.1f ms p50, %.1f ms p99, %.1f ms at most, of %" PRIu64
+		    " timers\n", "late", (double)get_u64(timers, "late_p50_us") / 1000,
+		    (double)get_u64(timers, "late_p99_us") / 1000,
+		    (double)get_u64(timers, "late_max_us") / 1000, get_u64(timers, "fired"));
+}
+
 static void
 print_worker(FILE *f, const json_t *w)
 {
@@ -406,6 +417,7 @@ print_worker(FILE *f, const json_t *w)
 		    " streams\n", "open", get_u64(w, "open"), get_u64(w, "credit"),
 		    get_u64(w, "scopes"), get_u64(w, "streams"));
 		fprintf(f, "%-12s%" PRIu64 " KiB\n", "memory", get_u64(w, "rss_kib"));
+		print_late(f, json_object_get(w, "timers"));
 	}
 	if (get_u64(w, "retry_in_ms") != 0)
 		fprintf(f, "%-12s%s\n", "retry in",

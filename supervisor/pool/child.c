@@ -540,6 +540,17 @@ child_scopes(const struct child *c)
 	return atomic_load_explicit(&c->board->scopes, memory_order_relaxed);
 }
 
+void
+child_late(const struct child *c, struct child_late *late_r)
+{
+	const struct board	*b = c->board;
+
+	late_r->timers = atomic_load_explicit(&b->timers, memory_order_relaxed);
+	late_r->p50_us = atomic_load_explicit(&b->late_p50_us, memory_order_relaxed);
+	late_r->p99_us = atomic_load_explicit(&b->late_p99_us, memory_order_relaxed);
+	late_r->max_us = atomic_load_explicit(&b->late_max_us, memory_order_relaxed);
+}
+
 uint64_t
 child_age_ms(const struct child *c)
 {

@@ -136,6 +136,12 @@ size_t		 child_sessions(const struct child *, const struct session_view **out_r)
 bool		 pools_owns_pid(const struct pools *, pid_t);
 
 /* ---- for status: a view of each slot, in order ---- */
+/* How late its timers fired, as it says itself on its scoreboard. */
+struct child_late {
+	uint64_t	 timers, p50_us, p99_us, max_us;
+};
+void	 child_late(const struct child *, struct child_late *late_r);
+
 struct worker_view {
 	const char	*pool, *role;
 	char		 name[48];		/* "echo.0" */

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 
@@ -33,6 +34,9 @@ def test_shows(bot, polite):
     message = polite.say(polite.channels[0], "!ping")
     assert polite.wait(lambda: polite.replies_to(message["id"]))
     wait_for(lambda: bot.counters()["deliveries_acked"] >= 1, 10, "acked")
+    wait_for(lambda: bot.worker("echo.0")["timers"]["fired"] and bot.status()["timers"]["fired"], 10, "timers are timed")
+    assert re.search(r"^late +[0-9.]+ ms p50, [0-9.]+ ms p99, [0-9.]+ ms at most, of \d+ timers$",
+                     bot.ctl("show", "worker", "echo.0"), re.M)
     for words in (["workers"], ["worker", "echo.0"], ["deliveries"], ["sessions"], ["counters"], ["config"]):
         assert bot.ctl("show", *words).strip(), words
         assert bot.ask("show", *words) is not None

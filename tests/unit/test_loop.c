@@ -338,6 +338,23 @@ now(void **state)
 	timer_free(&t);
 }
 
+/* A turn that takes long makes the timers behind it late, and that is counted. */
+static void
+lateness(void **state)
+{
+	struct timer	*first = timer_new(l, same_now, NULL), *other = timer_new(l, say, "");
+
+	(void)state;
+	timer_arm_ms(first, 0);
+	timer_arm_ms(other, 0);
+	loop_run(l);
+	assert_int_equal(loop_late(l)->n, 2);
+	assert_in_range(loop_late(l)->max, 2900, 5000000);
+	assert_in_range(histo_quantile(loop_late(l), 1000), 2900, loop_late(l)->max);
+	timer_free(&first);
+	timer_free(&other);
+}
+
 /* A free that parks another: both run, also without a turn. */
 static void
 free_and_park(void *obj)
@@ -371,6 +388,7 @@ main(void)
 		TEST(watches),
 		TEST(signals),
 		TEST(now),
+		TEST(lateness),
 		TEST(free_runs_what_is_parked),
 	};
 
