@@ -72,9 +72,9 @@ read_text(struct check *c)
 	return 0;
 }
 
-/* The first line; NULL after a complaint. */
+/* The first line of the file that an option names; NULL after a complaint. */
 static char *
-read_token(struct check *c, const char *path, unsigned line, bool needed)
+read_secret(struct check *c, const char *option, const char *path, unsigned line, bool needed)
 {
 	char	 text[TOKEN_BYTES_MAX + 2], *token;
 	ssize_t	 n = -1;
@@ -88,8 +88,8 @@ read_token(struct check *c, const char *path, unsigned line, bool needed)
 	}
 	if (n == -1) {
 		if (needed)
-			cfgscan_say(&c->s, line, "\"token_file\" cannot be read: %s: %s", path,
-			    strerror(errno));
+			cfgscan_say(&c->s, line, "\"%s\" cannot be read: %s: %s", option,
+			    path, strerror(errno));
 		return NULL;
 	}
 	text[n] = '\0';
@@ -99,7 +99,7 @@ read_token(struct check *c, const char *path, unsigned line, bool needed)
 	token = mem_spandup(span_make(text, len));
 	explicit_bzero(text, sizeof(text));
 	if (len == 0 && needed)
-		cfgscan_say(&c->s, line, "\"token_file\" is empty in its first line: %s", path);
+		cfgscan_say(&c->s, line, "\"%s\" is empty in its first line: %s", option, path);
 	if (len == 0)
 		mem_wipe_free(&token);
 	return token;
@@ -340,12 +340,40 @@ read_token_options(struct check *c, cfg_t *cfg, bool need_token)
 	path = file == NULL || token != NULL ? NULL : cfg_getstr(cfg, "token_file");
 	if (path == NULL || path[0] != '/')	/* the latter has been complained about */
 		return;
-	text = read_token(c, path, file->line, need_token);
+	text = read_secret(c, "token_file", path, file->line, need_token);
 	if (text == NULL)
 		return;
 	if (cfgrow_check(row, " from \"token_file\"", text, &v, why) == 0)
 		add_row(c, row->scope, "", row->name, text);
 	else if (need_token)
+		cfgscan_say(&c->s, file->line, "%s", why);
+	mem_wipe_free(&text);
+}
+
+/* A model's key from a file: a row of api_key. */
+static void
+read_key_file(struct check *c, cfg_t *model, size_t section, const char *title)
+{
+	const struct cfg_option		*row = cfgrow_find(SPAN("api_key"), CFG_SCOPE_MODEL);
+	const struct cfgscan_set	*key = cfgscan_find(&c->s, row, section), *file;
+	const char			*path = cfg_getstr(model, "api_key_file");
+	char				*text, why[CFGROW_WHY_BYTES];
+	uint64_t			 v;
+
+	file = cfgscan_find(&c->s, cfgrow_find(SPAN("api_key_file"), CFG_SCOPE_MODEL), section);
+	if (file == NULL || path == NULL || path[0] != '/')
+		return;
+	if (key != NULL) {
+		cfgscan_say(&c->s, file->line > key->line ? file->line : key->line,
+		    "\"api_key\" and \"api_key_file\" of model \"%s\" are both set; keep one",
+		    title);
+		return;
+	}
+	if ((text = read_secret(c, "api_key_file", path, file->line, true)) == NULL)
+		return;
+	if (cfgrow_check(row, " from \"api_key_file\"", text, &v, why) == 0)
+		add_row(c, row->scope, title, row->name, text);
+	else
 		cfgscan_say(&c->s, file->line, "%s", why);
 	mem_wipe_free(&text);
 }
@@ -445,6 +473,8 @@ read_values(struct check *c, cfg_t *cfg, bool need_token)
 			read_option(c, section, o, i, title);
 		if (sec->scope == CFG_SCOPE_POOL)
 			check_program(c, section, i);
+		if (sec->scope == CFG_SCOPE_MODEL)
+			read_key_file(c, section, i, title);
 	}
 	check_models(c, cfg);
 	for (i = 0; i < c->s.env_n; i++)

@@ -324,7 +324,7 @@ bad_text(const char *name, const char *text)
 {
 	static const char *const	 compress[] = { "zlib", "none", NULL };
 	static const char *const	 paths[] = {
-		"runtime_dir", "token_file", "ca_file", "resolv_conf", NULL
+		"runtime_dir", "token_file", "api_key_file", "ca_file", "resolv_conf", NULL
 	};
 	static const char *const	 bots[] = { "none", "mentions", "all", NULL };
 	static const char *const	 providers[] = {
@@ -351,6 +351,8 @@ bad_text(const char *name, const char *text)
 		return "is neither auto nor a row of providers.def";
 	if (strcmp(name, "temperature") == 0 && !is_temperature(text))
 		return "is not a number from 0 to 2, as 0.7";
+	if (strcmp(name, "query") == 0 && strpbrk(text, " ?#") != NULL)
+		return "is no query such as a=b&c=d";
 	if (one_of(name, paths) && text[0] != '/')
 		return "is not an absolute path";
 	return NULL;

@@ -254,6 +254,7 @@ options_for_chat(const struct cfg *cfg, struct buf *b)
 
 	option_str(b, "model.base_url", m->base_url);
 	option_str(b, "model.api_key", m->api_key);
+	option_str(b, "model.query", m->query);
 	option_str(b, "model.name", m->name);
 	option_str(b, "model.provider", m->provider);
 	option_u64(b, "model.sees", m->sees);

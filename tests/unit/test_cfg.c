@@ -314,6 +314,15 @@ static const struct { const char *text, *want; } mistakes[] = {
 	{ TOKEN POOL "model \"a\" { name = m base_url = \"http://example.com/v1\" }", "b.conf:3: \"base_url\""
 	    " in model \"a\" is http: only a loopback address may be, all else needs https:"
 	    " \"http://example.com/v1\"" },
+	{ TOKEN POOL "model \"a\" { name = m base_url = \"https://a\" api_key = k"
+	    " api_key_file = \"/dev/null\" }", "b.conf:3: \"api_key\" and \"api_key_file\" of"
+	    " model \"a\" are both set; keep one" },
+	{ TOKEN POOL "model \"a\" { name = m base_url = \"https://a\" api_key_file = \"/nonexistent/k\" }",
+	    "b.conf:3: \"api_key_file\" cannot be read: /nonexistent/k: No such file or directory" },
+	{ TOKEN POOL "model \"a\" { name = m base_url = \"https://a\" api_key_file = \"/dev/null\" }",
+	    "b.conf:3: \"api_key_file\" is empty in its first line: /dev/null" },
+	{ TOKEN POOL "model \"a\" { name = m base_url = \"https://a\" query = \"?a=b\" }", "b.conf:3:"
+	    " \"query\" in model \"a\" is no query such as a=b&c=d: \"?a=b\"" },
 	{ TOKEN POOL "model \"a\" { name = m base_url = \"https://a\" api_key = \"\" }", "b.conf:3: \"api_key\""
 	    " in model \"a\" is empty" },
 	{ TOKEN POOL "model \"a\" { name = m base_url = \"https://a\" temperature = 2.5 }", "b.conf:3:"
@@ -619,6 +628,7 @@ models_and_chat(void **state)
 	    " api_key = ${CFG_TEST_TOKEN} sees = yes temperature = 0.7 }", true);
 	const struct cfg_model	*m;
 	struct buf		 out = { 0 };
+	char			 text[256];
 
 	(void)state;
 	assert_int_equal(c->models_n, 2);
@@ -641,6 +651,13 @@ models_and_chat(void **state)
 	cfg_json(c, &out);
 	assert_null(memmem(buf_span(&out).p, buf_span(&out).n, "from.env", 8));
 	buf_fini(&out);
+	cfg_unload(&c);
+
+	put_file(token_file, "sk-file\nsecond\n", 15);
+	(void)snprintf(text, sizeof(text), TOKEN "pool \"c\" { handler = chat }\n"
+	    "model \"a\" { base_url = \"https://a\" name = m api_key_file = \"%s\" }\n", token_file);
+	c = expect_good(text, true);
+	assert_string_equal(cfg_chat_model(c)->api_key, "sk-file");
 	cfg_unload(&c);
 
 	c = expect_good(TOKEN MODEL "pool \"c\" { handler = chat }\n", true);

@@ -998,9 +998,9 @@ chat_new(struct loop *loop, const struct msg_HELLO *h, const struct chat_ops *op
 	char			*url = option(h, "model.base_url");
 	char			*key = option(h, "model.api_key");
 	char			*provider = option(h, "model.provider"), *ca = option(h, "ca_file");
-	char			*names = option(h, "resolv_conf");
+	char			*names = option(h, "resolv_conf"), *query = option(h, "model.query");
 	struct model_config	 cf = {
-		.base_url = url, .api_key = key, .ca_file = ca,
+		.base_url = url, .query = query, .api_key = key, .ca_file = ca,
 		.provider = provider == NULL || strcmp(provider, "auto") == 0 ? NULL : provider,
 		.user_agent = "Bulkhead/" BULKHEAD_VERSION,
 		.connect_ms = option_u64(h, "connect_timeout", 0),
@@ -1025,11 +1025,14 @@ chat_new(struct loop *loop, const struct msg_HELLO *h, const struct chat_ops *op
 		*why_r = "the resolver cannot be made";
 	else
 		c->model = model_new(loop, c->resolve, &cf, why_r);
+	if (c->model != NULL && model_provider(c->model)->images == PROVIDER_NONE)
+		c->sees = false;
 	if (c->model != NULL)
 		c->fetch = fetch_new(loop, c->resolve, cf.user_agent, ca,
 		    cf.connect_ms == 0 ? MODEL_CONNECT_MS : cf.connect_ms);
 	mem_wipe_free(&key);
 	free(url);
+	free(query);
 	free(provider);
 	free(ca);
 	free(names);
