@@ -4,6 +4,7 @@ import base64
 import http.server
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -148,7 +149,9 @@ def test_the_asker_stops_it(polite, model, chats, how):
         polite.react(channel, message, STOP)
     else:
         polite.delete(channel, message)
-    assert model.wait(lambda: model.requests[-1]["end"] is not None, 10), "the model's connection is closed"
+    at = time.monotonic()
+    assert model.wait(lambda: model.requests[-1]["end"], 10) == "client closed", "the model's connection is closed"
+    assert model.requests[-1]["closed_t"] - at < 2, "at once"
     idle(bot)
     if how != "deleted":
         assert shown(polite, channel)[0]["content"].endswith("\u23f9 stopped")
@@ -184,9 +187,11 @@ def files():
     server.server_close()
 
 
-@pytest.mark.parametrize("sees", [True, False])
+@pytest.mark.parametrize("sees", [True, False, "deepseek"])
 def test_images(polite, model, chats, files, sees):
-    bot = chats(polite, model, more="  sees = yes" if sees else "", chat="  max_image = 4K")
+    more = f'  sees = yes\n  provider = "{sees if isinstance(sees, str) else "auto"}"' if sees else ""
+    sees = sees is True                     # that provider takes none, whatever the model is said to do
+    bot = chats(polite, model, more=more, chat="  max_image = 4K")
     channel = polite.channels[0]
     files |= {"/good.bin?ex=1": PNG, "/text.png": b"no image", "/large.png": PNG + bytes(5000)}
     said = polite.say(channel, "look at these")
