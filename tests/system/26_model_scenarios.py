@@ -14,6 +14,7 @@ FAILED, LOST = "had a failure; please try again later", "broke off before its en
 LATE, NOTHING = "did not answer in time", "returned nothing"
 FOREIGN, LIMIT, FILTER = "something that is no chat completion", "reached the length limit", "content filter stopped"
 LONG, UNREACHABLE, BUSY = "is too long for the model", "cannot be reached", "is busy; please try again"
+pytestmark = pytest.mark.alone      # one bot is asked all at once, and its patience is two seconds
 KEY, CREDIT = "refused the bot's API key", "credit at the model provider is used up"
 TEXT_MAX = 262144               # of one answer
 AT_ONCE = 8
