@@ -70,7 +70,7 @@ WORKER_SRCS := \
 	worker/chat/trigger.c worker/chat/context.c worker/chat/prompt.c worker/chat/fetch.c worker/chat/chat.c \
 	worker/echo/echo.c worker/echo/recite.c
 
-CTL_SRCS := supervisor/ctl/main.c supervisor/ctl/output.c
+CTL_SRCS := supervisor/ctl/main.c supervisor/ctl/output.c supervisor/ctl/testworker.c supervisor/ctl/testlink.c
 
 PROGRAMS := $(BUILD)/bulkheadd $(BUILD)/bulkhead-worker $(BUILD)/bulkheadctl
 
@@ -208,10 +208,13 @@ docs: all
 
 # ---- install ----
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man8 \
+	    $(DESTDIR)$(PREFIX)/share/doc/bulkhead/examples
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 supervisor/ctl/bulkheadctl.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -m 644 supervisor/bulkheadd.8 $(DESTDIR)$(PREFIX)/share/man/man8/
+	install -m 644 proto/README.md proto/contract.h proto/messages.def $(DESTDIR)$(PREFIX)/share/doc/bulkhead/
+	install -m 755 worker/examples/*.py $(DESTDIR)$(PREFIX)/share/doc/bulkhead/examples/
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 

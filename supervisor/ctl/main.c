@@ -26,10 +26,12 @@
 #include "common/msg.h"
 #include "proto/contract.h"
 #include "supervisor/ctl/output.h"
+#include "supervisor/ctl/testworker.h"
 
 #define SOCKET_DEFAULT	"/run/bulkhead/control.sock"
 #define TIMEOUT_MS	60000
 #define BODY_MAX	65536		/* messages.def: ASK.body */
+#define TEST_WORKER	"test-worker"
 #define LAST_MS		2000		/* from the end of the socket to the end of the process */
 
 struct command {
@@ -85,6 +87,8 @@ print_help(FILE *f)
 	    .help = "this, or one command" });
 	print_command(f, &(const struct command){ .name = "POOL", .args = "VERB [TEXT]",
 	    .help = "ask a pool, e.g. chat try \"hello\"" });
+	print_command(f, &(const struct command){ .name = TEST_WORKER, .args = "PROGRAM [ARGUMENTS]",
+	    .help = "does a program keep the protocol?  Needs no supervisor" });
 	fputs("\noptions:\n"
 	    "  -s, --socket SOCKET   control socket; default $BULKHEAD_SOCKET, else\n"
 	    "                        " SOCKET_DEFAULT "\n"
@@ -124,6 +128,10 @@ help(int argc, char **argv)
 
 	if (argc < 2) {
 		print_help(stdout);
+		return CTL_EXIT_OK;
+	}
+	if (strcmp(argv[1], TEST_WORKER) == 0) {
+		testworker_help(stdout);
 		return CTL_EXIT_OK;
 	}
 	if ((c = command_find(argv[1])) == NULL)
@@ -481,6 +489,22 @@ ask(struct ctl *ctl, int argc, char **argv)
 	return printed(status);
 }
 
+/* Its options belong to it, and those of the program behind them to the program. */
+static int
+find_test_worker(int argc, char **argv)
+{
+	static const char *const	 with_value[] = { "-s", "--socket", "--timeout" };
+	int				 i;
+
+	for (i = 1; i < argc && argv[i][0] == '-'; i++)
+		for (size_t k = 0; k < sizeof(with_value) / sizeof(with_value[0]); k++)
+			if (strcmp(argv[i], with_value[k]) == 0) {
+				i++;
+				break;
+			}
+	return i < argc && strcmp(argv[i], TEST_WORKER) == 0 ? i : argc;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -503,10 +527,10 @@ main(int argc, char **argv)
 		.wait = true, .timeout_ms = TIMEOUT_MS,
 	};
 	char			 flag[16];
-	int			 ch, at;
+	int			 ch, at, test = find_test_worker(argc, argv);
 
 	log_std_fds();
-	while ((ch = getopt_long(argc, argv, "s:jh", options, &at)) != -1) {
+	while ((ch = getopt_long(test, argv, "s:jh", options, &at)) != -1) {
 		switch (ch) {
 		case OPT_FLAG:
 			snprintf(flag, sizeof(flag), "--%s", options[at].name);
@@ -537,6 +561,8 @@ main(int argc, char **argv)
 			return CTL_EXIT_USAGE;
 		}
 	}
+	if (test < argc)
+		return printed(testworker_main(argc - test, argv + test, ctl.json));
 	argc -= optind;
 	argv += optind;
 	if (argc == 0) {
