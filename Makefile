@@ -52,7 +52,8 @@ SUPERVISOR_SRCS := \
 	supervisor/delivery/route.c supervisor/delivery/queue.c supervisor/delivery/keys.c \
 	supervisor/delivery/workers.c supervisor/delivery/give.c supervisor/delivery/poison.c \
 	supervisor/delivery/answer.c supervisor/delivery/stale.c \
-	supervisor/pool/throttle.c supervisor/pool/slot.c supervisor/pool/proc.c supervisor/pool/spawn.c \
+	supervisor/pool/throttle.c supervisor/pool/slot.c supervisor/pool/proc.c supervisor/pool/obituary.c \
+	supervisor/pool/lastwords.c supervisor/pool/life.c supervisor/pool/spawn.c \
 	supervisor/pool/child.c \
 	supervisor/pool/leftover.c supervisor/pool/orphans.c supervisor/pool/pool.c \
 	supervisor/control/control.c supervisor/control/verbs.c supervisor/control/status.c \
@@ -61,7 +62,7 @@ SUPERVISOR_SRCS := \
 	supervisor/wiring.c supervisor/start.c supervisor/stop.c supervisor/xdoc.c
 
 WORKER_SRCS := \
-	worker/runtime/link.c worker/runtime/mailbox.c worker/runtime/task.c \
+	worker/runtime/crash.c worker/runtime/strike.c worker/runtime/link.c worker/runtime/mailbox.c worker/runtime/task.c \
 	worker/runtime/session.c worker/runtime/curlloop.c \
 	worker/rest/limit.c worker/rest/lanes.c worker/rest/route.c worker/rest/rest.c \
 	worker/rest/split.c worker/rest/stream.c worker/rest/growing.c \
@@ -80,7 +81,7 @@ UNIT_TESTS := \
 	test_msg test_json test_tables test_request test_url test_words test_cfg \
 	test_envelope test_inflate test_session test_identify test_payload \
 	test_journal test_route test_queue test_stale \
-	test_throttle test_slot test_calls test_streams test_notify test_orphans \
+	test_throttle test_slot test_life test_calls test_streams test_notify test_orphans \
 	test_mailbox test_task test_reply test_limit test_lanes test_stream test_http test_split \
 	test_sse test_codec test_model test_trigger test_context test_prompt
 # One libFuzzer target per parser; `make check` replays tests/fuzz/corpus/NAME.
@@ -129,9 +130,10 @@ $(WRK_A): $(call objs,$(WORKER_SRCS))
 $(BUILD)/bulkheadd: $(BUILD)/supervisor/main.o $(SUP_A) $(COMMON_A)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALLCFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_SUP) $(LIBS)
+# -rdynamic: the backtrace of a crash names functions.
 $(BUILD)/bulkhead-worker: $(BUILD)/worker/main.o $(WRK_A) $(COMMON_A)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALLCFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_WRK) $(LIBS)
+	$(Q)$(CC) $(ALLCFLAGS) $(LDFLAGS) -rdynamic -o $@ $^ $(LIBS_WRK) $(LIBS)
 $(BUILD)/bulkheadctl: $(call objs,$(CTL_SRCS)) $(COMMON_A)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALLCFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_CTL) $(LIBS)

@@ -58,9 +58,17 @@ struct board {
 	_Atomic uint64_t tick;		/* +1 per loop turn, and at least once a second when idle */
 	_Atomic uint64_t delivery;	/* id of the delivery whose code runs now; 0 none */
 	_Atomic uint64_t scopes;	/* open scopes */
+	_Atomic uint64_t since_us;	/* CLOCK_MONOTONIC when that code began; 0 not told */
 	/* How late its timers fired since it started; for people, optional. */
 	_Atomic uint64_t timers;	/* that fired; 0: the next three say nothing */
 	_Atomic uint64_t late_p50_us, late_p99_us, late_max_us;
 };
+
+/*
+ * A backtrace on stderr: the first line with what happened behind it, one line per frame from the
+ * innermost on, the last line.  The supervisor keeps it apart from the other last lines.
+ */
+#define CONTRACT_CRASH		"bulkhead crash: "
+#define CONTRACT_CRASH_END	"bulkhead crash: end"
 
 #endif

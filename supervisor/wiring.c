@@ -277,12 +277,64 @@ pool_open_n(void *arg, const struct child *child)
 	return child_peer(child) == NULL ? 0 : queue_worker_open(child_peer(child));
 }
 
+static void
+tell_held(const struct delivery *d, struct held *h)
+{
+	uint64_t	 now_ms = clock_wall_ms();
+
+	h->delivery = d->id;
+	h->object = d->object;
+	h->attempt = d->attempt;
+	h->out_ms = now_ms > d->given_ms ? now_ms - d->given_ms : 0;
+	snprintf(h->event, sizeof(h->event), "%s", d->name);
+}
+
+struct held_out {
+	struct held	*out;
+	size_t		 n, max;
+};
+
+static bool
+one_held(void *arg, const struct delivery *d)
+{
+	struct held_out	*h = arg;
+
+	if (h->n < h->max)
+		tell_held(d, &h->out[h->n++]);
+	return h->n < h->max;
+}
+
+static size_t
+pool_held(void *arg, const struct child *child, struct held *out, size_t max)
+{
+	struct held_out	 h = { .out = out, .max = max };
+
+	(void)arg;
+	if (child_peer(child) != NULL)
+		queue_each_held(child_peer(child), one_held, &h);
+	return h.n;
+}
+
+static bool
+pool_holds(void *arg, const struct child *child, uint64_t delivery, struct held *out)
+{
+	struct qworker		*w = child_peer(child);
+	const struct delivery	*d = w == NULL ? NULL : queue_held(w, delivery);
+
+	(void)arg;
+	if (d != NULL)
+		tell_held(d, out);
+	return d != NULL;
+}
+
 const struct pools_ops run_pools_ops = {
 	.on_up = pool_on_up,
 	.on_msg = pool_on_msg,
 	.on_draining = pool_on_draining,
 	.on_down = pool_on_down,
 	.open_n = pool_open_n,
+	.held = pool_held,
+	.holds = pool_holds,
 };
 
 /* ---- queue -> pools ---- */

@@ -10,7 +10,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#include <execinfo.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -27,13 +26,12 @@
 #include "worker/echo/echo.h"
 #include "worker/rest/growing.h"
 #include "worker/rest/rest.h"
+#include "worker/runtime/crash.h"
 #include "worker/runtime/link.h"
 #include "worker/runtime/task.h"
 
 #define BEAT_MS		1000	/* tick when idle, and COUNT */
 #define FLUSH_MS	1000	/* for the last words on the link */
-#define FRAMES_MAX	64
-#define CRASH_STACK	(64u << 10)
 
 static const struct handler	*const handlers[] = { &echo_handler, &chat_handler };
 
@@ -45,42 +43,12 @@ static const char	 usage[] =
 
 /* ---- the process ---- */
 
-/*
- * Only what is safe in a signal handler; the supervisor keeps the last lines of stderr in the
- * obituary.
- */
-static void
-on_crash(int signo)
-{
-	static const char	 head[] = "bulkhead-worker crashed; backtrace:\n";
-	void			*frames[FRAMES_MAX];
-	ssize_t			 n;
-
-	n = write(STDERR_FILENO, head, sizeof(head) - 1);
-	(void)n;
-	backtrace_symbols_fd(frames, backtrace(frames, FRAMES_MAX), STDERR_FILENO);
-	raise(signo);		/* SA_RESETHAND: by default now */
-}
-
 static void
 set_signals(void)
 {
-	static const int	 crashes[] = { SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL };
 	static const int	 ignored[] = { SIGPIPE, SIGTERM, SIGINT, SIGHUP };
-	static char		 stack[CRASH_STACK];
-	stack_t			 alt = { .ss_sp = stack, .ss_size = sizeof(stack) };
-	struct sigaction	 sa = {
-		.sa_handler = on_crash,
-		.sa_flags = SA_RESETHAND | SA_NODEFER | SA_ONSTACK
-	};
-	void			*prime[1];
 
-	/* Loads libgcc now: malloc is no option in the handler. */
-	(void)backtrace(prime, 1);
-	sigaltstack(&alt, NULL);
-	sigemptyset(&sa.sa_mask);
-	for (size_t i = 0; i < sizeof(crashes) / sizeof(crashes[0]); i++)
-		sigaction(crashes[i], &sa, NULL);
+	crash_init();
 	/*
 	 * A terminal's Ctrl-C reaches the whole group: when a worker ends is for the supervisor to
 	 * say.

@@ -13,6 +13,7 @@
 #include "supervisor/control/calls.h"
 #include "supervisor/control/streams.h"
 #include "supervisor/control/status.h"
+#include "supervisor/pool/lastwords.h"
 
 #define DEAF_MS		60000	/* without a live gateway for so long: down */
 #define GAP_SHOWN_MS	(60 * 60 * 1000ull)	/* so long a lost session stays in status */
@@ -70,6 +71,13 @@ kv_delivery(struct json_out *o, const char *key, uint64_t id)
 
 	snprintf(text, sizeof(text), "%016" PRIx64, id);
 	json_kv_cstr(o, key, id == 0 ? NULL : text);
+}
+
+/* For figures where 0 means that nobody looked. */
+static uint64_t
+null_of_0(uint64_t v)
+{
+	return v == 0 ? UINT64_MAX : v;
 }
 
 /* ---- health ---- */
@@ -285,6 +293,41 @@ struct worker_out {
 };
 
 static void
+put_held(struct json_out *o, const struct held *h)
+{
+	if (h->delivery == 0) {
+		json_nil(o);
+		return;
+	}
+	json_obj(o);
+	kv_delivery(o, "delivery", h->delivery);
+	json_kv_cstr(o, "event", h->event);
+	json_kv_id(o, "object", h->object);
+	json_kv_u64(o, "out_ms", h->out_ms);
+	json_kv_u64(o, "attempt", h->attempt);
+	json_obj_end(o);
+}
+
+static void
+put_words(struct json_out *o, const struct last_words *w)
+{
+	const char	*line;
+
+	json_key(o, "lines");
+	json_arr(o);
+	for (size_t i = 0; (line = last_words_line(w, i)) != NULL; i++)
+		json_cstr(o, line);
+	json_arr_end(o);
+	json_kv_cstr(o, "crash", w->crash[0] == '\0' ? NULL : w->crash);
+	json_key(o, "backtrace");
+	json_arr(o);
+	for (size_t i = 0; i < w->frames_n; i++)
+		json_cstr(o, w->frames[i]);
+	json_arr_end(o);
+	json_kv_u64(o, "backtrace_cut", w->frames_cut);
+}
+
+static void
 put_obituary(struct json_out *o, const struct obituary *ob, bool whole)
 {
 	char	 iso[32];
@@ -302,16 +345,51 @@ put_obituary(struct json_out *o, const struct obituary *ob, bool whole)
 		json_kv_u64(o, "age_ms", ob->age_ms);
 		kv_delivery(o, "running", ob->running);
 		json_kv_u64(o, "open", ob->open);
-		json_kv_u64(o, "max_rss_kib", ob->max_rss_kib);
-		json_kv_u64(o, "cpu_ms", ob->cpu_ms);
-		json_kv_bool(o, "was_ready", ob->was_ready);
-		json_key(o, "lines");
+		kv_u64_or_null(o, "running_ms", ob->running == 0 ? UINT64_MAX : ob->running_ms);
+		json_key(o, "what");
+		put_held(o, &ob->what);
+		json_key(o, "held");
 		json_arr(o);
-		for (size_t i = 0; i < ob->lines_n && i < OBITUARY_LINES; i++)
-			json_cstr(o, ob->lines[i]);
+		for (size_t i = 0; i < ob->held_n; i++)
+			put_held(o, &ob->held[i]);
 		json_arr_end(o);
+		json_kv_u64(o, "scopes", ob->scopes);
+		kv_u64_or_null(o, "max_rss_kib", null_of_0(ob->max_rss_kib));
+		json_kv_u64(o, "user_ms", ob->user_ms);
+		json_kv_u64(o, "sys_ms", ob->sys_ms);
+		json_kv_u64(o, "cpu_ms", ob->user_ms + ob->sys_ms);
+		kv_u64_or_null(o, "fds", null_of_0(ob->fds));
+		kv_u64_or_null(o, "memory_bytes", null_of_0(ob->memory_bytes));
+		json_kv_bool(o, "was_ready", ob->was_ready);
+		json_kv_bool(o, "was_asked", ob->was_asked);
+		put_words(o, &ob->words);
 	}
 	json_obj_end(o);
+}
+
+/* What one worker does just now; for `show worker` alone, there may be hundreds. */
+static void
+put_live(struct sup *sup, struct json_out *o, const struct child *c)
+{
+	struct held		 held[OBITUARY_HELD], what = { .delivery = 0 };
+	struct child_use	 u;
+	size_t			 n = pools_held(sup->pools, c, held, OBITUARY_HELD);
+
+	child_use(c, &u);
+	json_kv_u64(o, "quiet_ms", u.quiet_ms);
+	kv_delivery(o, "running", u.running);
+	kv_u64_or_null(o, "running_ms", u.running == 0 ? UINT64_MAX : u.running_ms);
+	if (u.running != 0)
+		(void)pools_holds(sup->pools, c, u.running, &what);
+	json_key(o, "what");
+	put_held(o, &what);
+	json_key(o, "held");
+	json_arr(o);
+	for (size_t i = 0; i < n; i++)
+		put_held(o, &held[i]);
+	json_arr_end(o);
+	kv_u64_or_null(o, "max_rss_kib", null_of_0(u.hwm_kib));
+	kv_u64_or_null(o, "fds", null_of_0(u.fds));
 }
 
 static void
@@ -356,6 +434,8 @@ put_worker(void *arg, const struct worker_view *v)
 	else
 		put_obituary(o, v->last, false);
 	if (w->only != NULL) {
+		if (v->child != NULL)
+			put_live(w->sup, o, v->child);
 		n = pools_obituaries(w->sup->pools, v->name, all, OBITUARIES_KEPT);
 		json_key(o, "obituaries");
 		json_arr(o);

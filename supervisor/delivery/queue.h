@@ -91,6 +91,9 @@ int		 queue_ack(struct qworker *, uint64_t delivery);
 int		 queue_nack(struct qworker *, uint64_t delivery, unsigned reason, struct span why);
 /* The delivery when it is out to this worker, else NULL. */
 struct delivery	*queue_held(struct qworker *, uint64_t delivery);
+/* What is out to it, in the order of giving, until fn says false. */
+void		 queue_each_held(const struct qworker *,
+		    bool (*fn)(void *arg, const struct delivery *), void *arg);
 
 /* Give what credit allows.  Call at the loop tail and after any change. */
 void		 queue_run(struct queue *);

@@ -129,6 +129,16 @@ queue_worker_open(const struct qworker *w)
 	return w->out_n[WORK] + w->out_n[CONTROL];
 }
 
+void
+queue_each_held(const struct qworker *w, bool (*fn)(void *, const struct delivery *), void *arg)
+{
+	const struct delivery	*d;
+
+	TAILQ_FOREACH(d, &w->out, in_worker)
+		if (!fn(arg, d))
+			return;
+}
+
 uint64_t
 queue_worker_bytes(const struct qworker *w)
 {

@@ -25,6 +25,7 @@
 #include "common/mem.h"
 #include "proto/contract.h"
 #include "supervisor/pool/child.h"
+#include "supervisor/pool/lastwords.h"
 #include "supervisor/pool/proc.h"
 #include "supervisor/pool/spawn.h"
 
@@ -34,7 +35,7 @@
 #define LINES_PER_SECOND	200	/* of one child, stderr and LOG together */
 #define LINK_GRACE_MS		1000	/* from the end of the link to that of the process */
 #define OUT_MAX_BYTES		(2u * PROTO_FRAME_MAX)
-#define LOOK_PROC_MS		500	/* without a tick; a process that ticks is not stopped */
+#define LOOK_USE_MS		1000	/* between two looks at memory and descriptors */
 #define SESSIONS_MAX		4
 #define ABANDON_MS		200
 
@@ -63,17 +64,19 @@ struct child {
 	bool			 blamed;
 	char			 blame_text[192];
 
-	/* what was seen of its progress */
-	uint64_t		 tick, beats, seen_beats;
-	uint64_t		 quiet_ms;		/* no progress for so long */
-	uint64_t		 awake_ms;		/* quiet_ms when last seen not stopped */
-	bool			 pinged;
+	/* what was seen of its progress, and of its use */
+	struct pulse		 pulse;
+	uint64_t		 beats;			/* BEAT and PONG */
+	uint64_t		 beat_delivery;		/* what the last BEAT named */
+	struct mono		 beat_since;		/* the first that named it */
+	uint64_t		 since_use_ms;
+	uint64_t		 fork_rss_kib;		/* ours, when it was forked */
+	uint64_t		 rss_kib, hwm_kib, fds;	/* 0: not looked yet */
 
 	/* what it said */
 	char			 line[LINE_BYTES];
 	size_t			 line_n;
-	char			 lines[OBITUARY_LINES][160];	/* ring */
-	size_t			 lines_n;			/* ever */
+	struct last_words	 words;
 	struct mono		 second;
 	unsigned		 said;
 	uint64_t		 unsaid;
@@ -123,8 +126,7 @@ stderr_line(struct child *c, struct span text)
 		text.n--;
 	if (text.n == 0)
 		return;
-	span_copy(text, c->lines[c->lines_n % OBITUARY_LINES], sizeof(c->lines[0]));
-	c->lines_n++;
+	last_words_add(&c->words, text);
 	if (may_say(c))
 		log_line(LOG_NOTICE, c->tag, text);
 }
@@ -310,6 +312,11 @@ take(struct child *c, const struct msg_in *in, const char **why_r)
 	}
 	switch (in->type) {
 	case MSG_BEAT:
+		if (in->BEAT.delivery != c->beat_delivery)
+			c->beat_since = loop_now(c->loop);
+		c->beat_delivery = in->BEAT.delivery;
+		c->beats++;
+		return 0;
 	case MSG_PONG:
 		c->beats++;
 		return 0;
@@ -409,6 +416,7 @@ child_spawn(struct loop *l, const struct child_spec *sp, const struct child_ops 
 		.program = sp->program, .argv = sp->argv, .env = sp->env, .env_n = sp->env_n,
 		.rest = sp->rest,
 	};
+	struct proc_stat self;
 	struct spawned	 sd;
 	char		 name[48];
 
@@ -425,6 +433,7 @@ child_spawn(struct loop *l, const struct child_spec *sp, const struct child_ops 
 	snprintf(c->tag, sizeof(c->tag), "%s.%u#%" PRIu64, sp->pool, (unsigned)sp->slot,
 	    sp->generation);
 	c->born = clock_mono();
+	c->fork_rss_kib = proc_stat(getpid(), &self) ? self.rss_kib : UINT64_MAX;
 	snprintf(name, sizeof(name), "%s.%u", sp->pool, (unsigned)sp->slot);
 	what.refuse = fault_hits_for(FAULT_CHILD_EXEC, name, span_of(c->tag));
 	if (spawn_worker(&what, &sd, why_r) == -1) {
@@ -525,7 +534,8 @@ child_up(struct child *c)
 {
 	c->up = true;
 	c->up_at = loop_now(c->loop);
-	c->quiet_ms = c->awake_ms = 0;
+	c->pulse = (struct pulse){ 0 };
+	c->since_use_ms = LOOK_USE_MS;	/* the first look is at once */
 }
 
 bool
@@ -565,114 +575,78 @@ child_ready_ms(const struct child *c)
 	return mono_ms_between(c->up_at, c->reaped ? c->down_at : loop_now(c->loop));
 }
 
-/* A worker that has never ticked does not map its scoreboard: half way to hung it is asked. */
-static void
-ask_whether_it_lives(struct child *c)
+uint64_t
+child_running(const struct child *c, struct mono now, uint64_t *ms_r)
 {
-	struct msg_PING	 m = { .cookie = 0 };
+	uint64_t	 delivery = atomic_load_explicit(&c->board->delivery, memory_order_relaxed);
+	struct mono	 since;
 
-	if (c->tick != 0 || c->pinged || c->quiet_ms < c->hang_ms / 2)
-		return;
-	c->pinged = true;
-	(void)child_send(c, MSG_PING, &m);
+	since.us = atomic_load_explicit(&c->board->since_us, memory_order_relaxed);
+	/* Written by the worker: it may be anything. */
+	*ms_r = mono_is_never(since) || mono_before(now, since) ? UINT64_MAX :
+	    mono_ms_between(since, now);
+	/* Without a scoreboard: what its last BEAT named. */
+	if (atomic_load_explicit(&c->board->tick, memory_order_relaxed) == 0 && delivery == 0 && c->beat_delivery != 0) {
+		delivery = c->beat_delivery;
+		*ms_r = mono_ms_between(c->beat_since, now);
+	}
+	return delivery;
 }
 
-enum child_health
+void
+child_use(const struct child *c, struct child_use *u)
+{
+	*u = (struct child_use){
+		.quiet_ms = c->pulse.quiet_ms, .rss_kib = c->rss_kib, .hwm_kib = c->hwm_kib,
+		.fds = c->fds,
+	};
+	u->running = child_running(c, loop_now(c->loop), &u->running_ms);
+}
+
+/* What it uses, now and then: /proc may cost more than the look is worth. */
+static void
+look_at_use(struct child *c)
+{
+	struct proc_status	 st;
+
+	if (!proc_status(c->pid, &st))
+		return;
+	c->rss_kib = st.rss_kib;
+	c->hwm_kib = st.hwm_kib;
+	c->fds = proc_fds(c->pid);
+}
+
+enum life
 child_look(struct child *c, uint64_t elapsed_ms)
 {
-	struct proc_stat	 st;
-	uint64_t		 tick;
+	struct proc_stat	 st = { .state = 0 };
+	struct msg_PING		 ping = { .cookie = 0 };
+	struct life_look	 l = {
+		.tick = atomic_load_explicit(&c->board->tick, memory_order_relaxed),
+		.beats = c->beats,
+		.elapsed_ms = elapsed_ms,
+		.ready = c->up,
+		.hang_ms = c->hang_ms,
+		.stopped_ms = c->stopped_ms,
+	};
+	enum life		 life;
 
 	if (c->reaped)
-		return CHILD_FINE;
-	tick = atomic_load_explicit(&c->board->tick, memory_order_relaxed);
-	if (tick != c->tick || c->beats != c->seen_beats) {
-		c->tick = tick;
-		c->seen_beats = c->beats;
-		c->quiet_ms = c->awake_ms = 0;
-		c->pinged = false;
-		return CHILD_FINE;
+		return LIFE_FINE;
+	c->since_use_ms += elapsed_ms;
+	if (c->since_use_ms >= LOOK_USE_MS) {
+		c->since_use_ms = 0;
+		look_at_use(c);
 	}
-	c->quiet_ms += elapsed_ms;
-	if (c->quiet_ms < LOOK_PROC_MS && c->quiet_ms < c->stopped_ms && c->quiet_ms < c->hang_ms)
-		return CHILD_FINE;
-	if (proc_stat(c->pid, &st) && (st.state == 'T' || st.state == 't'))
-		return c->quiet_ms - c->awake_ms >= c->stopped_ms ? CHILD_HALTED : CHILD_FINE;
-	c->awake_ms = c->quiet_ms;
-	if (!c->up)
-		return CHILD_FINE;	/* start_deadline is for it */
-	ask_whether_it_lives(c);
-	return c->quiet_ms >= c->hang_ms ? CHILD_HUNG : CHILD_FINE;
+	if (life_wants_state(&c->pulse, &l))
+		(void)proc_stat(c->pid, &st);
+	life = life_judge(&c->pulse, &l, st.state);
+	if (life == LIFE_ASK)
+		(void)child_send(c, MSG_PING, &ping);
+	return life == LIFE_ASK ? LIFE_FINE : life;
 }
 
 /* ---- death ---- */
-
-static const char *
-status_meaning(int code)
-{
-	switch (code) {
-	case CONTRACT_EXIT_USAGE:	return ": it was not started as it expects";
-	case CONTRACT_EXIT_INIT:	return ": it could not build what it needs";
-	case CONTRACT_EXIT_PROTO:	return ": it found our protocol broken";
-	case CONTRACT_EXIT_HOLD:	return ": held until an operator acts";
-	case 126:			return ": a program could not be run by ";
-	case 127:			return ": a program was not found by ";
-	default:			return "";
-	}
-}
-
-/* Was it our signal that ended it? */
-static bool
-is_ours(const struct child *c, int signo)
-{
-	return c->blamed && (signo == SIGKILL || (signo == SIGABRT && c->blame == DEATH_HUNG));
-}
-
-static void
-judge(const struct child *c, struct obituary *o)
-{
-	char	 human[24];
-	int	 signo = WIFSIGNALED(c->status) ? WTERMSIG(c->status) : 0;
-
-	o->code = signo != 0 ? signo : WEXITSTATUS(c->status);
-	if (signo != 0 && !is_ours(c, signo)) {
-		o->cause = DEATH_SIGNAL;
-		snprintf(o->text, sizeof(o->text), "killed by signal %d (%s)", signo,
-		    strsignal(signo));
-	} else if (signo == 0 && o->code == 127 &&
-	    spawn_failed(c->board, c->program, o->text, sizeof(o->text))) {
-		o->cause = DEATH_EXEC;
-	} else if (signo == 0 &&
-	    (!c->blamed || (c->blame != DEATH_PROTOCOL && c->blame != DEATH_HUNG))) {
-		o->cause = c->asked && o->code == CONTRACT_EXIT_OK ? DEATH_ASKED : DEATH_EXIT;
-		snprintf(o->text, sizeof(o->text), "exited with status %d%s%s%s", o->code,
-		    o->cause == DEATH_ASKED ? " as asked" : "", status_meaning(o->code),
-		    o->code == 126 || o->code == 127 ? c->program : "");
-	} else {
-		o->cause = c->blame;
-		switch (c->blame) {
-		case DEATH_HUNG:
-			snprintf(o->text, sizeof(o->text), "killed: no progress for %s",
-			    clock_human_ms(c->hang_ms, human, sizeof(human)));
-			break;
-		case DEATH_STOPPED:
-			snprintf(o->text, sizeof(o->text), "killed: stopped (state T) for %s",
-			    clock_human_ms(c->stopped_ms, human, sizeof(human)));
-			break;
-		case DEATH_NO_READY:
-			snprintf(o->text, sizeof(o->text), "killed: no READY within %s",
-			    clock_human_ms(c->start_deadline_ms, human, sizeof(human)));
-			break;
-		case DEATH_PROTOCOL:
-			snprintf(o->text, sizeof(o->text), "killed: broke the protocol: %s",
-			    c->blame_text);
-			break;
-		default:
-			snprintf(o->text, sizeof(o->text), "killed: %s", c->blame_text);
-			break;
-		}
-	}
-}
 
 static uint64_t
 timeval_ms(struct timeval tv)
@@ -680,34 +654,53 @@ timeval_ms(struct timeval tv)
 	return (uint64_t)tv.tv_sec * 1000 + (uint64_t)tv.tv_usec / 1000;
 }
 
+/*
+ * The kernel counts what the process was between fork and exec, a copy of us, as its own.  A figure
+ * above that is its own; else what was seen of it while it lived has to do.
+ */
+static uint64_t
+own_rss_kib(const struct child *c)
+{
+	uint64_t	 most = (uint64_t)c->usage.ru_maxrss;
+
+	return most > c->fork_rss_kib ? most : c->hwm_kib;
+}
+
 static void
 write_obituary(const struct child *c, struct obituary *o)
 {
-	size_t	 first = c->lines_n > OBITUARY_LINES ? c->lines_n - OBITUARY_LINES : 0;
+	char			 why[256];
+	struct death_facts	 f = {
+		.status = c->status, .blamed = c->blamed, .blame = c->blame,
+		.blame_text = c->blame_text, .asked = c->asked, .program = c->program,
+		.hang_ms = c->hang_ms, .stopped_ms = c->stopped_ms,
+		.start_deadline_ms = c->start_deadline_ms,
+	};
 
 	memset(o, 0, sizeof(*o));
-	judge(c, o);
 	snprintf(o->tag, sizeof(o->tag), "%s", c->tag);
 	o->pid = c->pid;
 	o->generation = c->generation;
 	o->age_ms = mono_ms_between(c->born, c->down_at);
 	o->wall_ms = clock_wall_ms();
-	o->running = atomic_load_explicit(&c->board->delivery, memory_order_relaxed);
-	o->open = c->up ? c->ops.open_n(c->arg, c) : 0;
-	o->max_rss_kib = (uint64_t)c->usage.ru_maxrss;
-	o->cpu_ms = timeval_ms(c->usage.ru_utime) + timeval_ms(c->usage.ru_stime);
 	o->was_ready = c->up;
-	if (o->running != 0 && o->cause != DEATH_ASKED) {
-		size_t	 n = strlen(o->text);
-
-		snprintf(o->text + n, sizeof(o->text) - n, " while running delivery %" PRIu64,
-		    o->running);
+	o->max_rss_kib = own_rss_kib(c);
+	o->user_ms = timeval_ms(c->usage.ru_utime);
+	o->sys_ms = timeval_ms(c->usage.ru_stime);
+	o->fds = c->fds;
+	o->words = c->words;
+	o->scopes = child_scopes(c);
+	o->running = child_running(c, c->down_at, &o->running_ms);
+	if (c->up) {
+		o->open = c->ops.open_n(c->arg, c);
+		o->held_n = c->ops.held(c->arg, c, o->held, OBITUARY_HELD);
 	}
-	for (size_t i = first; i < c->lines_n; i++) {
-		snprintf(o->lines[o->lines_n], sizeof(o->lines[0]), "%s",
-		    c->lines[i % OBITUARY_LINES]);
-		o->lines_n++;
-	}
+	if (o->running != 0 && c->up)
+		(void)c->ops.holds(c->arg, c, o->running, &o->what);
+	if (WIFEXITED(c->status) && WEXITSTATUS(c->status) == SPAWN_EXIT_FAILED &&
+	    spawn_failed(c->board, c->program, why, sizeof(why)))
+		f.exec_failed = why;
+	obituary_judge(o, &f);
 }
 
 /* Once both are over, the process and its link: what it sent before its end has been handled. */
@@ -817,21 +810,4 @@ child_sessions(const struct child *c, const struct session_view **out_r)
 {
 	*out_r = c->sessions;
 	return c->sessions_n;
-}
-
-const char *
-death_name(enum death cause)
-{
-	static const char *const names[] = {
-		[DEATH_EXIT] = "exit",
-		[DEATH_SIGNAL] = "signal",
-		[DEATH_HUNG] = "hung",
-		[DEATH_STOPPED] = "stopped",
-		[DEATH_NO_READY] = "no_ready",
-		[DEATH_PROTOCOL] = "protocol",
-		[DEATH_EXEC] = "exec",
-		[DEATH_ASKED] = "asked",
-	};
-
-	return names[cause];
 }

@@ -7,6 +7,7 @@
 #ifndef SUPERVISOR_CHILD_H
 #define SUPERVISOR_CHILD_H
 
+#include "supervisor/pool/life.h"
 #include "supervisor/pool/pool.h"
 
 struct child_spec {
@@ -27,6 +28,9 @@ struct child_ops {
 	/* It broke the protocol and is to be killed; it has been blamed already. */
 	void	(*on_broke)(void *arg, struct child *);
 	size_t	(*open_n)(void *arg, const struct child *);
+	/* As in struct pools_ops. */
+	size_t	(*held)(void *arg, const struct child *, struct held *out, size_t max);
+	bool	(*holds)(void *arg, const struct child *, uint64_t delivery, struct held *out);
 	/* Reaped, link and stderr read to their end.  The callee frees the child. */
 	void	(*on_dead)(void *arg, struct child *, const struct obituary *);
 };
@@ -45,13 +49,15 @@ void		 child_up(struct child *);		/* READY was accepted */
 bool		 child_is_up(const struct child *);
 uint64_t	 child_scopes(const struct child *);
 uint64_t	 child_age_ms(const struct child *);
+/* The delivery whose code runs, by its own account, and for how long: UINT64_MAX not known. */
+uint64_t	 child_running(const struct child *, struct mono now, uint64_t *ms_r);
 uint64_t	 child_ready_ms(const struct child *);	/* how long it is, or was, READY */
 
-enum child_health { CHILD_FINE, CHILD_HUNG, CHILD_HALTED };
 /*
  * Look at the scoreboard, and at /proc when it does not move.
  *	elapsed_ms	since the last look, as far as this process was itself awake
+ * LIFE_ASK has been seen to.
  */
-enum child_health child_look(struct child *, uint64_t elapsed_ms);
+enum life	 child_look(struct child *, uint64_t elapsed_ms);
 
 #endif

@@ -438,6 +438,22 @@ child_open_n(void *arg, const struct child *c)
 	return ps->ops.open_n(ps->arg, c);
 }
 
+static size_t
+child_held(void *arg, const struct child *c, struct held *out, size_t max)
+{
+	struct pools	*ps = ((struct place *)arg)->pool->pools;
+
+	return pools_held(ps, c, out, max);
+}
+
+static bool
+child_holds(void *arg, const struct child *c, uint64_t delivery, struct held *out)
+{
+	struct pools	*ps = ((struct place *)arg)->pool->pools;
+
+	return pools_holds(ps, c, delivery, out);
+}
+
 static void
 count_death(const struct obituary *o)
 {
@@ -467,6 +483,11 @@ count_death(const struct obituary *o)
 	case DEATH_PROTOCOL:
 		COUNT(worker_protocol);
 		break;
+	case DEATH_MEMORY:
+		COUNT(worker_memory);
+		break;
+	case DEATH__N:
+		break;
 	}
 	COUNT(worker_kills);
 }
@@ -476,9 +497,10 @@ log_death(const struct obituary *o)
 {
 	void	(*say)(const char *, ...) = o->cause == DEATH_ASKED ? log_info : log_warnx;
 
-	say("%s %s age_ms=%" PRIu64 " running=%" PRIu64 " open=%" PRIu64
-	    " pid=%d rss_kib=%" PRIu64 " cpu_ms=%" PRIu64, o->tag, o->text, o->age_ms, o->running,
-	    o->open, (int)o->pid, o->max_rss_kib, o->cpu_ms);
+	say("%s %s cause=%s age_ms=%" PRIu64 " running=%016" PRIx64 " open=%" PRIu64 " pid=%d"
+	    " rss_kib=%" PRIu64 " user_ms=%" PRIu64 " sys_ms=%" PRIu64 " frames=%zu", o->tag,
+	    o->text, death_name(o->cause), o->age_ms, o->running, o->open, (int)o->pid,
+	    o->max_rss_kib, o->user_ms, o->sys_ms, o->words.frames_n);
 }
 
 static void
@@ -511,7 +533,7 @@ child_dead(void *arg, struct child *c, const struct obituary *dead)
 
 static const struct child_ops child_ops = {
 	.on_ready = child_ready, .on_msg = child_msg, .on_broke = child_broke,
-	.open_n = child_open_n, .on_dead = child_dead,
+	.open_n = child_open_n, .held = child_held, .holds = child_holds, .on_dead = child_dead,
 };
 
 /* ---- the look at every scoreboard ---- */
@@ -531,15 +553,16 @@ look(void *arg)
 		if (pl->child == NULL || pl->slot.state == SLOT_STOPPING)
 			continue;
 		switch (child_look(pl->child, elapsed)) {
-		case CHILD_FINE:
+		case LIFE_FINE:
+		case LIFE_ASK:
 			break;
-		case CHILD_HUNG:
+		case LIFE_HUNG:
 			log_warnx("%s is hung: no progress for ms=%" PRIu64 " scopes=%" PRIu64,
 			    child_tag(pl->child), ps->cfg->hang_ms, child_scopes(pl->child));
 			child_blame(pl->child, DEATH_HUNG, NULL);
 			(void)slot_event(&pl->slot, SLEV_HUNG);
 			break;
-		case CHILD_HALTED:
+		case LIFE_HALTED:
 			log_warnx("%s is stopped (state T) for ms=%" PRIu64, child_tag(pl->child),
 			    ps->cfg->stopped_ms);
 			child_blame(pl->child, DEATH_STOPPED, NULL);
@@ -971,4 +994,16 @@ pools_obituaries(struct pools *ps, const char *worker, const struct obituary **o
 		}
 	}
 	return n;
+}
+
+size_t
+pools_held(const struct pools *ps, const struct child *c, struct held *out, size_t max)
+{
+	return ps->ops.held(ps->arg, c, out, max);
+}
+
+bool
+pools_holds(const struct pools *ps, const struct child *c, uint64_t delivery, struct held *out)
+{
+	return ps->ops.holds(ps->arg, c, delivery, out);
 }

@@ -17,42 +17,11 @@
 #include "common/loop.h"
 #include "common/msg.h"
 #include "supervisor/journal/journal.h"
+#include "supervisor/pool/obituary.h"
 
 struct pools;
 struct pool;
 struct child;
-
-#define OBITUARY_LINES		8	/* last lines of stderr that are kept */
-#define OBITUARIES_KEPT		32	/* per pool */
-
-enum death {
-	DEATH_EXIT,		/* exited by itself: code */
-	DEATH_SIGNAL,		/* a signal that we did not send */
-	DEATH_HUNG,		/* no tick for `hang`: SIGABRT, then SIGKILL */
-	DEATH_STOPPED,		/* state T for `stopped`: SIGKILL */
-	DEATH_NO_READY,		/* no READY within start_deadline */
-	DEATH_PROTOCOL,		/* broke the protocol; text says how */
-	DEATH_EXEC,		/* the program could not be started */
-	DEATH_ASKED,		/* drained or killed because someone asked */
-};
-
-struct obituary {
-	enum death	 cause;
-	int		 code;			/* exit status, or signal number */
-	char		 tag[64];		/* "echo.0#3" */
-	pid_t		 pid;
-	uint64_t	 generation;
-	uint64_t	 age_ms, wall_ms;	/* lived for; died at */
-	uint64_t	 running;		/* delivery named by the scoreboard, 0 none */
-	uint64_t	 open;			/* deliveries it held */
-	uint64_t	 max_rss_kib;	/* never below ours at the fork */
-	uint64_t	 cpu_ms;
-	bool		 was_ready;
-	/* "killed by signal 11 (Segmentation fault) while running ..." */
-	char		 text[256];
-	char		 lines[OBITUARY_LINES][160];	/* last lines of stderr */
-	size_t		 lines_n;
-};
 
 struct pools_ops {
 	/* READY was accepted. */
@@ -68,6 +37,10 @@ struct pools_ops {
 	void	(*on_down)(void *arg, struct child *, const struct obituary *);
 	/* Deliveries it holds, for status and obituary. */
 	size_t	(*open_n)(void *arg, const struct child *);
+	/* About some of them, oldest first; their number. */
+	size_t	(*held)(void *arg, const struct child *, struct held *out, size_t max);
+	/* About one of them; false: it does not hold it. */
+	bool	(*holds)(void *arg, const struct child *, uint64_t delivery, struct held *out);
 };
 
 /* program: path of bulkhead-worker.  journal may be NULL in tests. */
@@ -125,6 +98,13 @@ void		*child_peer(const struct child *);
 void		 child_peer_set(struct child *, void *);
 /* Is it a verb that its READY named? */
 bool		 child_answers(const struct child *, struct span verb);
+/* As it was last looked at. */
+struct child_use {
+	uint64_t	 quiet_ms;		/* without progress, to a look or two */
+	uint64_t	 running, running_ms;	/* as in struct obituary */
+	uint64_t	 rss_kib, hwm_kib, fds;	/* 0: not looked yet, or not to be known */
+};
+void		 child_use(const struct child *, struct child_use *);
 /* The sessions that it reported, as they were last; at most 4. */
 struct session_view {
 	char		 tag[65], why[257];
@@ -159,9 +139,14 @@ struct worker_view {
 /* Calls fn for each slot of each pool (pool NULL: all). */
 void		 pools_each(struct pools *, const char *pool,
 		    void (*fn)(void *arg, const struct worker_view *), void *arg);
+/* Deliveries that a child holds, as in struct pools_ops. */
+size_t		 pools_held(const struct pools *, const struct child *, struct held *out,
+		    size_t max);
+/* One of them; false: it does not hold it. */
+bool		 pools_holds(const struct pools *, const struct child *, uint64_t delivery,
+		    struct held *out);
 /* The kept obituaries of a slot, newest first. */
 size_t		 pools_obituaries(struct pools *, const char *worker, const struct obituary **out,
 		    size_t max);
-const char	*death_name(enum death);
 
 #endif

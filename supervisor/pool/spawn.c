@@ -54,7 +54,7 @@ exec_failed(const struct exec_plan *x, enum step step, int err)
 
 	if (pwrite(x->board, &last, sizeof(last), LAST_STEP_OFFSET) == -1)
 		_exit(126);
-	_exit(127);
+	_exit(SPAWN_EXIT_FAILED);
 }
 
 static _Noreturn void

@@ -13,6 +13,8 @@
 
 #include "proto/contract.h"
 
+#define SPAWN_EXIT_FAILED	127	/* and spawn_failed() says why */
+
 struct spawned {
 	pid_t			 pid;		/* to be reaped; leader of its own group */
 	int			 pidfd;

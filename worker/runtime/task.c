@@ -4,7 +4,6 @@
 #include <sys/queue.h>
 
 #include <assert.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #include "common/fault.h"
@@ -13,6 +12,7 @@
 #include "common/request.h"
 #include "common/tree.h"
 #include "worker/runtime/mailbox.h"
+#include "worker/runtime/strike.h"
 #include "worker/runtime/task.h"
 
 enum nack { NACK_NONE, NACK_DRAINING, NACK_FAILED, NACK_REFUSED, NACK_DEADLINE };
@@ -202,18 +202,36 @@ tasks_tick(struct tasks *t)
 
 /* ---- handler code runs between these two ---- */
 
+/* What ran before, for code_leave: the code of one delivery may call that of another. */
+struct ran {
+	uint64_t	 delivery, since_us;
+};
+
 static void
+board_runs(struct board *b, struct ran r)
+{
+	atomic_store(&b->since_us, r.since_us);
+	atomic_store(&b->delivery, r.delivery);
+}
+
+static struct ran
 code_enter(struct scope *s)
 {
+	struct tasks	*t = s->tasks;
+	struct ran	 before = {
+		atomic_load(&t->board->delivery), atomic_load(&t->board->since_us)
+	};
+
 	s->running++;
-	atomic_store(&s->tasks->board->delivery, s->event.delivery);
+	board_runs(t->board, (struct ran){ s->event.delivery, t->ops->now(t->arg).us });
+	return before;
 }
 
 /* s may be gone afterwards. */
 static void
-code_leave(struct scope *s)
+code_leave(struct scope *s, struct ran before)
 {
-	atomic_store(&s->tasks->board->delivery, 0);
+	board_runs(s->tasks->board, before);
 	s->running--;
 	settle(s);
 }
@@ -251,14 +269,15 @@ child_end(struct child *c, const struct msg_RESULT *result, enum error error)
 {
 	struct child	 was = *c;
 	struct scope	*s = c->scope;
+	struct ran	 ran;
 
 	child_free(c);
-	code_enter(s);
+	ran = code_enter(s);
 	if (was.on_result != NULL)
 		was.on_result(s, result, was.arg);
 	else
 		was.on_time(s, error, was.arg);
-	code_leave(s);
+	code_leave(s, ran);
 }
 
 static void	 child_alarm(void *);
@@ -596,6 +615,7 @@ reply_told(struct reply *r, const struct msg_STREAM_STATE *m)
 	struct scope	*s = r->scope;
 	void		(*fn)(struct scope *, const struct msg_STREAM_STATE *, void *) = r->fn;
 	void		*arg = r->arg;
+	struct ran	 ran;
 
 	if (opened_again(r, m))
 		return;
@@ -608,9 +628,9 @@ reply_told(struct reply *r, const struct msg_STREAM_STATE *m)
 		reply_push(r);
 	} else if (m->state >= STREAM_FINAL_STATES)
 		reply_free(r);
-	code_enter(s);
+	ran = code_enter(s);
 	fn(s, m, arg);
-	code_leave(s);
+	code_leave(s, ran);
 }
 
 void
@@ -814,32 +834,16 @@ scope_delivery(const struct scope *s)
 
 /* ---- the beginning of a scope ---- */
 
-/*
- * Fault points that make a bad handler out of a good one; the scoreboard already names the
- * delivery.
- */
-static void
-strike(struct span body)
-{
-	if (!fault_armed_any())
-		return;
-	if (fault_hits(FAULT_WORKER_CRASH, body))
-		raise(SIGSEGV);
-	if (fault_hits(FAULT_WORKER_STOP, body))
-		raise(SIGSTOP);
-	if (fault_hits(FAULT_WORKER_SPIN, body))
-		for (volatile bool spin = true; spin;)
-			continue;
-}
-
 static void
 run_handler(struct scope *s)
 {
+	struct ran	 ran;
+
 	s->state = SCOPE_OPEN;
-	code_enter(s);
-	strike(s->event.body);
+	ran = code_enter(s);
+	strike_delivery(s->event.body);
 	s->tasks->handler->start(s, &s->event);
-	code_leave(s);
+	code_leave(s, ran);
 }
 
 static void
