@@ -49,7 +49,7 @@ SUPERVISOR_SRCS := \
 	supervisor/journal/log.c supervisor/journal/record.c supervisor/journal/space.c \
 	supervisor/journal/deliveries.c supervisor/journal/peers.c supervisor/journal/open.c \
 	supervisor/journal/path.c supervisor/journal/channels.c \
-	supervisor/delivery/route.c supervisor/delivery/queue.c supervisor/delivery/keys.c \
+	supervisor/delivery/route.c supervisor/delivery/queue.c supervisor/delivery/narrow.c supervisor/delivery/keys.c \
 	supervisor/delivery/workers.c supervisor/delivery/give.c supervisor/delivery/poison.c \
 	supervisor/delivery/answer.c supervisor/delivery/stale.c \
 	supervisor/pool/throttle.c supervisor/pool/slot.c supervisor/pool/proc.c supervisor/pool/obituary.c \

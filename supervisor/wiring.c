@@ -177,13 +177,16 @@ static void
 pool_on_up(void *arg, struct child *child)
 {
 	struct run	*run = arg;
+	struct qpool	*qp;
 
 	if (child_is_rest(child)) {
 		calls_service_up(run->sup.calls, child);
 		run_follow_active(run);
-	} else
-		child_peer_set(child, queue_worker_up(queue_pool(run->sup.queue, child_pool(child)),
-		    child_slot(child), child_tag(child), child));
+	} else {
+		qp = queue_pool(run->sup.queue, child_pool(child));
+		queue_pool_narrow(qp, child_events(child), child_tag(child));
+		child_peer_set(child, queue_worker_up(qp, child_slot(child), child_tag(child), child));
+	}
 	if (run->sup.no_gateway)
 		run_running(run);
 }

@@ -58,6 +58,7 @@ queue_free(struct queue **qp)
 			free(w);
 		}
 		keys_free(p);
+		free(p->configured);
 		free(p->wants);
 		free(p->live);
 		free(p->slots);
@@ -84,9 +85,10 @@ queue_pool_add(struct queue *q, const struct cfg_pool *cfg)
 	p->out_max = role != NULL && role->open ? OUT_OPEN : OUT_SERIAL;
 	credit = cfg_pool_credit(cfg);
 	rows = table_events(&n);
+	p->configured = mem_array(n, sizeof(*p->configured));
 	p->wants = mem_array(n, sizeof(*p->wants));
 	for (size_t i = 0; i < n; i++) {
-		p->wants[i] = cfg_pool_wants(cfg, rows[i].name);
+		p->configured[i] = p->wants[i] = cfg_pool_wants(cfg, rows[i].name);
 		control = control || (p->wants[i] && rows[i].control);
 	}
 	/* An eighth is kept for control events if there are any; 1 cannot be shared. */

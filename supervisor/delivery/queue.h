@@ -38,6 +38,14 @@ struct queue	*queue_new(struct journal *, const struct queue_ops *, void *arg, u
 void		 queue_free(struct queue **);
 struct qpool	*queue_pool_add(struct queue *, const struct cfg_pool *);
 struct qpool	*queue_pool(struct queue *, const char *name);
+/*
+ * READY of a worker named these events; an empty list names all.  From here on the pool gets what
+ * is configured and named: the newest READY decides, and the log says so.  What waits is still
+ * given.
+ *	events	rows of READY.events
+ *	tag	of the worker, for the log
+ */
+void		 queue_pool_narrow(struct qpool *, struct msg_list events, const char *tag);
 
 /*
  * After all pools were added: take up what the journal holds unfinished.  Deliveries of unknown

@@ -62,7 +62,8 @@ struct qworker {
 struct qpool {
 	struct queue		*queue;
 	char			 name[33];
-	bool			*wants;		/* by row of events.def */
+	bool			*configured;	/* by row of events.def */
+	bool			*wants;		/* of them; see queue_pool_narrow */
 	unsigned		 out_max;	/* of a line */
 	uint64_t		 credit[LINES_N], credit_bytes[LINES_N];
 	struct key_tree		 keys;

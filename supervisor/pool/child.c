@@ -80,7 +80,7 @@ struct child {
 	struct mono		 second;
 	unsigned		 said;
 	uint64_t		 unsaid;
-	struct buf		 verbs;		/* of READY */
+	struct buf		 events, verbs;	/* of READY */
 	struct session_view	 sessions[SESSIONS_MAX];
 	size_t			 sessions_n;
 
@@ -296,6 +296,8 @@ take(struct child *c, const struct msg_in *in, const char **why_r)
 			    in->READY.version, PROTO_VERSION);
 			return -1;
 		}
+		buf_reset(&c->events);
+		buf_add_span(&c->events, in->READY.events.raw);
 		buf_reset(&c->verbs);
 		buf_add_span(&c->verbs, in->READY.verbs.raw);
 		if (c->reaped)
@@ -485,6 +487,7 @@ child_free(struct child **cp)
 	close(c->pidfd);
 	timer_free(&c->timer);
 	chan_free(&c->chan);
+	buf_fini(&c->events);
 	buf_fini(&c->verbs);
 	loop_park(c->loop, c, free_parked);
 }
@@ -790,6 +793,12 @@ void
 child_peer_set(struct child *c, void *peer)
 {
 	c->peer = peer;
+}
+
+struct msg_list
+child_events(const struct child *c)
+{
+	return msg_list_of(&c->events);
 }
 
 bool

@@ -96,6 +96,8 @@ pid_t		 child_pid(const struct child *);
 /* What child_peer_set stored: the queue's worker. */
 void		*child_peer(const struct child *);
 void		 child_peer_set(struct child *, void *);
+/* The events that its READY named; empty: all.  Borrowed. */
+struct msg_list	 child_events(const struct child *);
 /* Is it a verb that its READY named? */
 bool		 child_answers(const struct child *, struct span verb);
 /* As it was last looked at. */

@@ -13,7 +13,8 @@ EVENTS = ["MESSAGE_CREATE"]
 
 
 def test_dice(polite, bots):
-    bot = bots(polite, pools={"dice": {"handler": f"exec:{DICE} 'two words'", "workers": 2, "events": EVENTS,
+    # It names MESSAGE_CREATE in READY: the other event is not for it.
+    bot = bots(polite, pools={"dice": {"handler": f"exec:{DICE} 'two words'", "workers": 2, "events": [*EVENTS, "MESSAGE_UPDATE"],
                                        "env": ["DICE_KEY=${DICE_SECRET}"]}}, env={"DICE_SECRET": "hush-hush"})
     bot.start().ready()
     assert bot.worker("dice.0")["role"] == "dice.py"
@@ -35,6 +36,10 @@ def test_dice(polite, bots):
     assert len(polite.answers()) == 120, "none is doubled"
     assert " + " in polite.answers()[0]["content"]
     wait_for(lambda: bot.worker("dice.1")["state"] == "ready", 10, "it is back")
+    assert bot.logged(r"dice\.\d#1 decides what pool dice gets: MESSAGE_CREATE\n")
+    unwanted = bot.counters()["events_unwanted"]
+    polite.edit(messages[0]["channel_id"], messages[0]["id"], "!roll 1d1")
+    wait_for(lambda: bot.counters()["events_unwanted"] > unwanted, 10, "the edit came, and was for nobody")
     # What a pool's verbs are for.
     assert bot.ctl("dice", "roll", "1d1").strip() == "**1**"
     wrong = bot.ctl_run("dice", "roll", "a lot")

@@ -1019,6 +1019,40 @@ random_life(void **state)
 	}
 }
 
+static void
+narrow(const char *const *names, size_t n)
+{
+	struct buf	 b = { 0 };
+
+	for (size_t i = 0; i < n; i++)
+		msg_list_str(&b, span_of(names[i]));
+	queue_pool_narrow(pool, msg_list_of(&b), "echo.0#1");
+	buf_fini(&b);
+}
+
+static void
+workers_narrow_what_is_configured(void **state)
+{
+	static const char *const	 names[] = { "NOPE", "TYPING_START", "MESSAGE_UPDATE" };
+
+	(void)state;
+	begin(8, true);
+	assert_true(queue_wants(q, "MESSAGE_CREATE") && queue_wants(q, "MESSAGE_UPDATE"));
+	message(1, 77);
+	narrow(names, 3);
+	assert_false(queue_wants(q, "MESSAGE_CREATE"));
+	assert_true(queue_wants(q, "MESSAGE_UPDATE"));
+	assert_false(queue_wants(q, "TYPING_START"));	/* nobody configured it */
+	message(2, 77);
+	assert_int_equal(journal_count(j, DLV_WAITING), 1);	/* what waited is not forgotten */
+	narrow(NULL, 0);
+	assert_true(queue_wants(q, "MESSAGE_CREATE") && queue_wants(q, "MESSAGE_UPDATE"));
+	assert_false(queue_wants(q, "TYPING_START"));
+	message(3, 77);
+	assert_int_equal(journal_count(j, DLV_WAITING), 2);
+	end();
+}
+
 static int
 make_path(void **state)
 {
@@ -1059,6 +1093,7 @@ main(void)
 		cmocka_unit_test(effects_come_with_the_redelivery_after_a_restart),
 		cmocka_unit_test(two_pools_and_a_full_journal),
 		cmocka_unit_test(a_hundred_thousand_waiting),
+		cmocka_unit_test(workers_narrow_what_is_configured),
 		cmocka_unit_test(random_life),
 	};
 
