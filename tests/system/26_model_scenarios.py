@@ -179,6 +179,21 @@ def test_scenario(asked, model, name):
         assert 0.24 <= got.rows[1]["t"] - got.rows[0]["t"] < 5, "retry-after is obeyed, the finer one first"
 
 
+def test_counters_tell_how_it_went(asked, bot, model):
+    """After all: every question has one end, and every request was counted."""
+    ends = "answers refused busy broken cut late unreachable stopped".split()
+
+    def count():
+        return {k.removeprefix("model_"): v for k, v in bot.counters().items() if k.startswith("model_")}
+
+    wait_for(lambda: sum(count()[k] for k in ends) == len(asked), 10, f"{len(asked)} ends: {count()}")
+    got = count()
+    assert got["requests"] == len(asked) + got["retries"]
+    assert len(model.requests) <= got["requests"] <= len(model.requests) + 2, "two went out on closed connections"
+    if len(asked) >= len(ALL):
+        assert all(got[k] for k in ends), got
+
+
 def test_an_unknown_length_name_is_remembered(asked, bot, model):
     """After 24: what was refused once is not sent again."""
     if "24:swap" not in asked:

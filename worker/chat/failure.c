@@ -18,10 +18,11 @@ static const struct {
 	const char		*name;
 	enum failure_remedy	 remedy;
 	bool			 fallback, alert;
+	enum counter		 counter;
 	const char		*sentence;
 } rows[FAILURE__N] = {
-#define FAILURE(class, remedy, fallback, alert, sentence) \
-	[FAILURE_##class] = { #class, FAILURE_##remedy, fallback, alert, sentence },
+#define FAILURE(class, remedy, fallback, alert, counter, sentence) \
+	[FAILURE_##class] = { #class, FAILURE_##remedy, fallback, alert, counter, sentence },
 	FAILURES
 #undef FAILURE
 };
@@ -453,6 +454,12 @@ bool
 failure_alerts(enum failure_class class)
 {
 	return rows[class].alert;
+}
+
+enum counter
+failure_counter(enum failure_class class)
+{
+	return rows[class].counter;
 }
 
 /* ---- asking again ---- */

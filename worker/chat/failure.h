@@ -11,6 +11,7 @@
 
 #include <jansson.h>
 
+#include "common/count.h"
 #include "common/mem.h"
 #include "common/span.h"
 
@@ -21,53 +22,54 @@
 #define FAILURE_WISH_MAX_MS	120000	/* a server that wants more is not asked again now */
 
 /*
- * FAILURE(CLASS, REMEDY, may another model be asked, is it for the administrator, "sentence")
+ * FAILURE(CLASS, REMEDY, may another model be asked, is it for the administrator, counter,
+ *     "sentence")
  * In sentences: %m the model, %p the parameter, %r ": what the server said", %w "in 20 s" or
  * "later".
  */
 #define FAILURES \
-FAILURE(NONE, NO, false, false, "") \
-FAILURE(AUTH, NO, true, true, \
+FAILURE(NONE, NO, false, false, COUNT_model_answers, "") \
+FAILURE(AUTH, NO, true, true, COUNT_model_refused, \
     "The model provider refused the bot's API key; its administrator has to look after it.") \
-FAILURE(QUOTA, NO, true, true, \
+FAILURE(QUOTA, NO, true, true, COUNT_model_refused, \
     "The bot's credit at the model provider is used up.") \
-FAILURE(DENIED, NO, false, false, \
+FAILURE(DENIED, NO, false, false, COUNT_model_refused, \
     "The model provider refused this request%r.") \
-FAILURE(MODEL, NO, true, true, \
+FAILURE(MODEL, NO, true, true, COUNT_model_refused, \
     "The model %m is not available.") \
-FAILURE(CONTEXT, TRIM, false, false, \
+FAILURE(CONTEXT, TRIM, false, false, COUNT_model_refused, \
     "This conversation is too long for the model %m.") \
-FAILURE(PARAMS, RENAME, false, true, \
+FAILURE(PARAMS, RENAME, false, true, COUNT_model_refused, \
     "The model %m does not accept the parameter %p.") \
-FAILURE(REQUEST, NO, false, true, \
+FAILURE(REQUEST, NO, false, true, COUNT_model_refused, \
     "The model provider rejected the request.") \
-FAILURE(TRANSIENT, AGAIN, true, false, \
+FAILURE(TRANSIENT, AGAIN, true, false, COUNT_model_broken, \
     "The model provider had a failure; please try again later.") \
-FAILURE(TOO_LARGE, PLAIN, false, false, \
+FAILURE(TOO_LARGE, PLAIN, false, false, COUNT_model_refused, \
     "The request is too large for the model provider.") \
-FAILURE(RATE, AGAIN, true, false, \
+FAILURE(RATE, AGAIN, true, false, COUNT_model_busy, \
     "The model is busy; please try again %w.") \
-FAILURE(OVERLOADED, AGAIN, true, false, \
+FAILURE(OVERLOADED, AGAIN, true, false, COUNT_model_busy, \
     "The model is loading or overloaded; please try again %w.") \
-FAILURE(EMPTY, BARE, true, false, \
+FAILURE(EMPTY, BARE, true, false, COUNT_model_broken, \
     "The model returned nothing.") \
-FAILURE(FILTERED, NO, false, false, \
+FAILURE(FILTERED, NO, false, false, COUNT_model_cut, \
     "The model provider's content filter stopped this answer.") \
-FAILURE(LENGTH, NO, false, false, \
+FAILURE(LENGTH, NO, false, false, COUNT_model_cut, \
     "The answer reached the length limit.") \
-FAILURE(TRUNCATED, AGAIN, true, false, \
+FAILURE(TRUNCATED, AGAIN, true, false, COUNT_model_broken, \
     "The model's answer broke off before its end.") \
-FAILURE(TIMEOUT, NO, true, false, \
+FAILURE(TIMEOUT, NO, true, false, COUNT_model_late, \
     "The model did not answer in time.") \
-FAILURE(TRANSPORT, AGAIN, true, false, \
+FAILURE(TRANSPORT, AGAIN, true, false, COUNT_model_unreachable, \
     "The model server cannot be reached.") \
-FAILURE(PROTOCOL, NO, true, true, \
+FAILURE(PROTOCOL, NO, true, true, COUNT_model_broken, \
     "The model server answered with something that is no chat completion.") \
-FAILURE(SESSION, NO, false, false, \
+FAILURE(SESSION, NO, false, false, COUNT_model_unreachable, \
     "The bot is about to restart; please try again in a moment.")
 
 enum failure_class {
-#define FAILURE(class, remedy, fallback, alert, sentence) FAILURE_##class,
+#define FAILURE(class, remedy, fallback, alert, counter, sentence) FAILURE_##class,
 	FAILURES
 #undef FAILURE
 	FAILURE__N
@@ -111,6 +113,7 @@ const char	*failure_name(enum failure_class);
 enum failure_remedy failure_remedy(enum failure_class);
 bool		 failure_may_fall_back(enum failure_class);
 bool		 failure_alerts(enum failure_class);
+enum counter	 failure_counter(enum failure_class);	/* of answers that end so */
 
 /*
  * Whether to send the same request again, and when.

@@ -223,6 +223,7 @@ model_stop(struct model_ask **kp)
 	if (k == NULL)
 		return;
 	*kp = NULL;
+	COUNT(model_stopped);
 	k->over = true;
 	if (k->busy == 0)		/* else at the end of the callback that we are in */
 		ask_free(k);
@@ -635,6 +636,7 @@ finish(struct model_ask *k, const struct codec_judgement *j)
 		    (unsigned long long)k->number, codec_odd_finish(k->codec));
 	timer_stop(k->total);
 	dismiss(k);
+	count_add(failure_counter(r.failure.class), 1);
 	if (!k->over)
 		k->ops.done(k->arg, &r);
 	k->over = true;
@@ -664,6 +666,7 @@ end_attempt(struct model_ask *k, enum codec_ending ending, bool last)
 		finish(k, j);
 		return;
 	}
+	COUNT(model_retries);
 	log_info("ask#%llu again in %llu ms: failure=%s status=%u id=%s said=%s",
 	    (unsigned long long)k->number, (unsigned long long)wait_ms,
 	    failure_name(k->failure.class), k->status, k->id, k->failure.message);
@@ -763,6 +766,7 @@ send_request(struct model_ask *k)
 	struct chat_request	 named = *k->given;
 	enum error		 e;
 
+	COUNT(model_requests);
 	named.model = m->name;
 	body_build(&named, m->provider, &m->learned, &k->cut, &k->body);
 	rq.body = buf_span(&k->body);
