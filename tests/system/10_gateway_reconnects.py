@@ -1,7 +1,6 @@
 """Whatever the gateway does, answers go on, and a session that can be resumed is resumed."""
 
 import re
-import subprocess
 
 import pytest
 from fakediscord import threaded
@@ -127,15 +126,6 @@ def test_resume_url_that_is_gone(bots, polite):
     polite.drop()
     live_again(bot, polite, before)
     answered(polite, polite.channels[0])
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    at = tmp_path_factory.mktemp("tls")
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", at / "key.pem",
-                    "-out", at / "cert.pem", "-subj", "/CN=localhost", "-addext",
-                    "subjectAltName=DNS:localhost,IP:127.0.0.1"], check=True, capture_output=True)
-    return str(at / "cert.pem"), str(at / "key.pem")
 
 
 def test_tls(bots, certificate):

@@ -1,6 +1,8 @@
-"""What each kind of model server is sent: the rows of proto/providers.def, by `provider = "NAME"` alone, end to end."""
+"""What each kind of model server is sent: the rows of proto/providers.def, by `provider = "NAME"` alone, end to end; and TLS."""
 
+import json
 import re
+import socket
 
 import pytest
 
@@ -88,3 +90,52 @@ def test_body(ask, model, name, thinker):
 def test_without_a_key_none_is_sent(ask, model):
     got = ask("ollama", model.model, key=False)
     assert not {"authorization", "api-key"} & set(got["headers"])
+
+
+# TLS
+
+def tries(bot, text):
+    done = bot.ctl_run("-j", "chat", "try", text)
+    return json.loads(done.stdout) | {"status": done.returncode}
+
+
+def with_model(bot, url, key="k"):
+    bot.write_conf(bot.conf.read_text() + f'model "m" {{ base_url = "{url}" api_key = "{key}" name = "fake-model" }}\n')
+    return bot.start().ready()
+
+
+def test_tls(bots, certificate):
+    cert, key = certificate
+    with FakeModel(cert=cert, tls_key=key) as server:
+        bot = with_model(bots(None, {"chat": {"handler": "chat"}}, args=["--no-gateway"], ca_file=cert), server.url,
+                         server.key)
+        said = tries(bot, "one")
+        assert (said["status"], said["answer"]) == (0, server.requests[-1]["answer"])
+        # The end of TCP without TLS's own is no end.
+        server.script("broken:no-notify")
+        said = tries(bot, "two")
+        assert said["status"] == 1 and said["answer"] == server.requests[-1]["sent"]
+        assert "broke off" in said["why"] and len(server.requests) == 2
+        server.script("broken:rst-after-finish")
+        said = tries(bot, "three")
+        assert (said["status"], said["answer"]) == (0, server.requests[-1]["answer"])
+        assert len({r["conn"] for r in server.requests}) == 2, "what was whole keeps its connection"
+
+        stranger = with_model(bots(None, {"chat": {"handler": "chat"}}, args=["--no-gateway"]), server.url, server.key)
+        n = len(server.requests)
+        said = tries(stranger, "four")
+        assert said["status"] == 1 and "cannot be reached" in said["why"]
+        assert stranger.logged("(?i)certificate") and len(server.requests) == n, "the key was not sent"
+
+
+def test_a_server_that_never_finishes_tls(bots):
+    """Its handshake has connect_timeout; three attempts, each on a connection of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        bot = with_model(bots(None, {"chat": {"handler": "chat"}}, args=["--no-gateway"], connect_timeout=0.3),
+                         f"https://127.0.0.1:{server.getsockname()[1]}/v1")
+        said = tries(bot, "hello")
+        assert said["status"] == 1 and "cannot be reached" in said["why"]
+        server.settimeout(1)
+        for _ in range(3):
+            conn, _ = server.accept()
+            conn.close()

@@ -1,4 +1,5 @@
 import pathlib
+import subprocess
 import sys
 
 import pytest
@@ -40,6 +41,16 @@ def polite():
     """A fake Discord on its best day, for tests of something else."""
     with threaded.Fake(limits=False, polite=True) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """(file, file of its key) of a certificate that nobody trusts, for localhost and 127.0.0.1."""
+    at = tmp_path_factory.mktemp("tls")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", at / "key.pem",
+                    "-out", at / "cert.pem", "-subj", "/CN=localhost", "-addext",
+                    "subjectAltName=DNS:localhost,IP:127.0.0.1"], check=True, capture_output=True)
+    return str(at / "cert.pem"), str(at / "key.pem")
 
 
 @pytest.fixture
