@@ -100,7 +100,7 @@ help:
 	@echo 'make check               unit, corpus, fake, client and system tests'
 	@echo 'make check-unit          unit tests and fuzz corpora'
 	@echo 'make check-system [T=x]  system tests, of them those whose name contains x'
-	@echo 'make check-clients       discord.py, discord.js and openai against the fakes'
+	@echo 'make check-clients       discord.py, discord.js, openai against the fakes; our bot against aimock'
 	@echo 'make asan                the programs with AddressSanitizer and UBSan, in $(BUILD)-asan/'
 	@echo 'make check-asan          unit and system tests with them'
 	@echo 'make fuzz P=json SECS=60 fuzz one parser (clang)'
@@ -183,8 +183,8 @@ fuzz:
 
 check-fake:
 	$(PYTEST) tests/discord
-check-clients:
-	$(PYTEST) tests/clients
+check-clients: all
+	BULKHEAD_BUILD=$(BUILD) $(PYTEST) tests/clients
 check-system: all
 	BULKHEAD_BUILD=$(BUILD) scripts/run-system '$(T)'
 
