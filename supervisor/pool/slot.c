@@ -17,13 +17,14 @@ static bool	is_wanted(const struct slot *s) { return !s->stopping; }
 static bool	is_again(const struct slot *s) { return s->again; }
 static bool	is_held(const struct slot *s) { return s->hold; }
 static bool	is_failed(const struct slot *s) { return s->throttle.failed; }
+static bool	is_parked(const struct slot *s) { return s->parked; }
+static bool	is_once(const struct slot *s) { return s->once; }
 static bool	is_at_once(const struct slot *s) { return s->wait_ms == 0; }
 
 static void
 do_spawn(struct slot *s)
 {
-	s->again = false;
-	s->hold = false;
+	s->again = s->hold = s->parked = false;
 	s->ops->spawn(s);
 }
 
@@ -64,6 +65,33 @@ static void
 do_again(struct slot *s)
 {
 	s->again = true;
+}
+
+static void
+do_resume(struct slot *s)
+{
+	s->parked = false;
+	s->again = true;
+}
+
+static void
+do_park(struct slot *s)
+{
+	s->parked = true;
+}
+
+static void
+do_park_drain(struct slot *s)
+{
+	s->parked = true;
+	s->ops->drain(s);
+}
+
+static void
+do_park_end(struct slot *s)
+{
+	s->parked = true;
+	s->ops->kill(s);
 }
 
 static void
@@ -128,12 +156,22 @@ static const struct edge {		/* first row whose state, event and guard match wins
 	{ IN(READY),		SLEV_RESTART,	NULL,		SLOT_DRAINING,	do_replace },
 	{ IN(DRAINING) | IN(STOPPING), SLEV_RESTART, NULL,	STAY,		do_again },
 
+	{ IN(OFF) | EMPTY,	SLEV_DRAIN,	is_wanted,	SLOT_DRAINED,	NULL },
+	{ IN(DRAINED),		SLEV_DRAIN,	NULL,		STAY,		NULL },
+	{ IN(STARTING),		SLEV_DRAIN,	NULL,		SLOT_STOPPING,	do_park_end },
+	{ IN(READY),		SLEV_DRAIN,	NULL,		SLOT_DRAINING,	do_park_drain },
+	{ IN(DRAINING) | IN(STOPPING), SLEV_DRAIN, NULL,	STAY,		do_park },
+	{ IN(DRAINED) | EMPTY,	SLEV_RESUME,	is_wanted,	SLOT_SPAWNING,	do_spawn_fresh },
+	{ YOUNG,		SLEV_RESUME,	NULL,		STAY,		do_pardon },
+	{ IN(READY),		SLEV_RESUME,	NULL,		STAY,		NULL },
+	{ IN(DRAINING) | IN(STOPPING), SLEV_RESUME, NULL,	STAY,		do_resume },
+
 	/* Nothing was ever given to a process that is not READY: no drain for it. */
 	{ IN(STARTING),		SLEV_STOP,	NULL,		SLOT_STOPPING,	do_end },
 	{ IN(READY),		SLEV_STOP,	NULL,		SLOT_DRAINING,	do_drain },
 	{ IN(DRAINING),		SLEV_STOP,	NULL,		STAY,		do_drain },
 	{ IN(STOPPING),		SLEV_STOP,	NULL,		STAY,		do_stop },
-	{ IN(OFF) | EMPTY,	SLEV_STOP,	NULL,		SLOT_OFF,	do_stop },
+	{ IN(OFF) | IN(DRAINED) | EMPTY, SLEV_STOP, NULL,	SLOT_OFF,	do_stop },
 	{ IN(DRAINING),		SLEV_HURRY,	NULL,		STAY,		do_hurry },
 
 	{ IN(STARTING) | IN(DRAINING), SLEV_TIMEOUT, NULL,	SLOT_STOPPING,	do_kill },
@@ -146,6 +184,8 @@ static const struct edge {		/* first row whose state, event and guard match wins
 	{ IN(STOPPING),		SLEV_BROKE,	NULL,		STAY,		do_kill },
 
 	{ FULL,			SLEV_GONE,	is_stopping,	SLOT_OFF,	NULL },
+	{ FULL,			SLEV_GONE,	is_parked,	SLOT_DRAINED,	NULL },
+	{ FULL,			SLEV_GONE,	is_once,	SLOT_OFF,	NULL },
 	{ FULL,			SLEV_GONE,	is_again,	SLOT_SPAWNING,	do_spawn_fresh },
 	{ FULL,			SLEV_GONE,	is_held,	SLOT_HELD,	NULL },
 	{ FULL,			SLEV_GONE,	is_failed,	SLOT_FAILED,	do_retry },

@@ -13,8 +13,11 @@
  *	BACKOFF		dead, started again when the throttle allows
  *	FAILED		the same after too many deaths: alarms, retried at the cap
  *	HELD		it said that it must not be started (exit 125): an operator decides
+ *	DRAINED		an operator wants no process here until a resume
  *
- * Owner: pool.c embeds one per slot.
+ * Owner: every process of a place has one (place.h).  The one that holds the place lives through
+ * all of this.  An heir, which is to take over from it, is started once: its death ends in OFF.
+ * One that was taken over from is stopped, like at the end of the program.
  */
 #ifndef SUPERVISOR_SLOT_H
 #define SUPERVISOR_SLOT_H
@@ -30,7 +33,8 @@
 	X(STOPPING,	"stopping")	\
 	X(BACKOFF,	"backoff")	\
 	X(FAILED,	"failed")	\
-	X(HELD,		"held")
+	X(HELD,		"held")		\
+	X(DRAINED,	"drained")
 
 #define SLOT_EVENTS(X)		\
 	X(START)		/* the pool starts */ \
@@ -42,7 +46,9 @@
 	X(HALTED)		/* state T */ \
 	X(BROKE)		/* broke the protocol */ \
 	X(RESTART)		/* an operator wants a new process */ \
-	X(STOP)			/* the pool is stopped; final */ \
+	X(DRAIN)		/* an operator wants none */ \
+	X(RESUME)		/* an operator wants one after all */ \
+	X(STOP)			/* the pool is stopped, or an heir took over; final */ \
 	X(HURRY)		/* T1 is over */
 
 enum slot_state {
@@ -83,6 +89,8 @@ struct slot {
 	bool			 stopping;	/* no process is wanted any more */
 	bool			 again;		/* its end was asked for: the next starts at once */
 	bool			 hold;		/* the last one exited with CONTRACT_EXIT_HOLD */
+	bool			 parked;	/* no process is wanted until a resume */
+	bool			 once;		/* its process is not started again */
 	uint64_t		 wait_ms;	/* what the throttle said after the last death */
 };
 

@@ -101,14 +101,16 @@ static const struct slot_ops fake = {
 /* GONE and the starts depend on what was before: each such past is a column of its own. */
 static const struct past {
 	const char	*name;
-	bool		 stopping, again, hold, failed, used;
+	bool		 stopping, parked, once, again, hold, failed, used;
 } pasts[] = {
-	{ "",		false, false, false, false, true },
-	{ "first",	false, false, false, false, false },
-	{ "failed",	false, false, false, true,  true },
-	{ "hold",	false, false, true,  true,  true },
-	{ "again",	false, true,  true,  true,  true },
-	{ "stopping",	true,  true,  true,  true,  true },
+	{ "",		false, false, false, false, false, false, true },
+	{ "first",	false, false, false, false, false, false, false },
+	{ "failed",	false, false, false, false, false, true,  true },
+	{ "hold",	false, false, false, false, true,  true,  true },
+	{ "again",	false, false, false, true,  true,  true,  true },
+	{ "once",	false, false, true,  true,  true,  true,  true },
+	{ "parked",	false, true,  true,  true,  true,  true,  true },
+	{ "stopping",	true,  true,  true,  true,  true,  true,  true },
 };
 
 static void
@@ -122,6 +124,8 @@ print_pair(FILE *f, unsigned st, unsigned ev, const struct past *p)
 	slot_init(&s, &fake);
 	s.state = st;
 	s.stopping = p->stopping;
+	s.parked = p->parked;
+	s.once = p->once;
 	s.again = p->again;
 	s.hold = d.hold = p->hold;
 	s.throttle.failed = p->failed;
@@ -148,7 +152,8 @@ looks_at(unsigned st, unsigned ev, const struct past *p)
 {
 	if (ev == SLEV_GONE)
 		return st != SLOT_OFF && st < SLOT_BACKOFF;
-	return (ev == SLEV_START || ev == SLEV_RESTART) && p->stopping;
+	return (ev == SLEV_START || ev == SLEV_RESTART || ev == SLEV_DRAIN || ev == SLEV_RESUME) &&
+	    p->stopping;
 }
 
 static void
@@ -276,6 +281,68 @@ held_waits_for_an_operator(void **state)
 	assert_false(s.hold);
 }
 
+/* What an operator drained stays down whatever its process did, and comes back at his word. */
+static void
+drained_waits_for_a_resume(void **state)
+{
+	struct slot		 s = ready_slot();
+	struct slot_death	 d = { .now = { 9000000 }, .hold = true };
+
+	(void)state;
+	FEED(&s, SLEV_DRAIN);
+	FEED(&s, SLEV_RESTART);		/* one that began before: the drain stands */
+	assert_true(slot_gone(&s, &d));
+	assert_int_equal(s.state, SLOT_DRAINED);
+	assert_false(slot_event(&s, SLEV_RESTART));
+	assert_false(slot_event(&s, SLEV_START));
+	FEED(&s, SLEV_RESUME);
+	assert_int_equal(s.state, SLOT_SPAWNING);
+	assert_false(s.parked);
+	assert_string_equal(did, " drain spawn");
+}
+
+/* Resumed while it still drains: the next process starts when it has ended, and is a usual one. */
+static void
+a_resume_in_the_middle_of_a_drain(void **state)
+{
+	struct slot		 s = ready_slot();
+	struct slot_death	 d = { .now = { 9000000 } };
+
+	(void)state;
+	FEED(&s, SLEV_DRAIN);
+	FEED(&s, SLEV_RESUME);
+	assert_true(slot_gone(&s, &d));
+	assert_int_equal(s.state, SLOT_SPAWNING);
+	FEED(&s, SLEV_SPAWNED);
+	assert_true(slot_gone(&s, &d));
+	assert_int_equal(s.state, SLOT_BACKOFF);
+}
+
+/* An heir that does not get ready is not tried again. */
+static void
+an_heir_has_one_try(void **state)
+{
+	struct slot		 s;
+	struct slot_death	 d = { .now = { 9000000 } };
+
+	(void)state;
+	spawn_fails = false;
+	did[0] = '\0';
+	slot_init(&s, &fake);
+	s.once = true;
+	FEED(&s, SLEV_START);
+	FEED(&s, SLEV_SPAWNED);
+	FEED(&s, SLEV_TIMEOUT);
+	assert_true(slot_gone(&s, &d));
+	assert_int_equal(s.state, SLOT_OFF);
+	assert_string_equal(did, " spawn await_ready kill");
+
+	spawn_fails = true;
+	FEED(&s, SLEV_START);
+	assert_int_equal(s.state, SLOT_OFF);
+	spawn_fails = false;
+}
+
 int
 main(void)
 {
@@ -285,6 +352,9 @@ main(void)
 		cmocka_unit_test(a_stop_is_final),
 		cmocka_unit_test(a_failed_fork_is_a_death),
 		cmocka_unit_test(held_waits_for_an_operator),
+		cmocka_unit_test(drained_waits_for_a_resume),
+		cmocka_unit_test(a_resume_in_the_middle_of_a_drain),
+		cmocka_unit_test(an_heir_has_one_try),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
