@@ -24,7 +24,7 @@
 #include "supervisor/run.h"
 
 #define FDS_BASE	128	/* ourselves, control clients, the rest pool, a reconnect */
-#define FDS_PER_WORKER	8	/* link, board, stderr, pidfd; twice while one replaces another */
+#define FDS_PER_WORKER	16	/* link, board, stderr, pidfd; of one, its heir and two old ones */
 
 int
 run_find_worker(char *dst, size_t bytes)

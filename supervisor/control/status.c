@@ -109,9 +109,29 @@ judge_worker(void *arg, const struct worker_view *v)
 
 	if (strcasecmp(v->state, "ready") == 0)
 		return;
+	if (strcmp(v->state, "drained") == 0) {
+		because(h, "%s is drained for %s: 'bulkheadctl resume %s' starts it", v->name,
+		    clock_human_ms(v->state_ms, text, sizeof(text)), v->name);
+		return;
+	}
 	because(h, "%s is %s for %s%s%s", v->name, v->state,
 	    clock_human_ms(v->state_ms, text, sizeof(text)),
 	    v->last == NULL ? "" : ": ", v->last == NULL ? "" : v->last->text);
+}
+
+static void
+judge_pool(void *arg, const struct pool_view *v)
+{
+	struct health	*h = arg;
+	char		 text[24];
+
+	if (v->running != v->configured)
+		because(h, "pool %s: configured %" PRIu64 ", running %" PRIu64, v->name,
+		    v->configured, v->running);
+	if (v->lost != NULL)
+		because(h, "the old process of %s stays in place: %s ago its successor did not get ready: %s",
+		    v->lost, clock_human_ms(age_of(v->lost_wall_ms, clock_wall_ms()), text,
+		    sizeof(text)), v->lost_text);
 }
 
 static bool
@@ -170,8 +190,10 @@ judge(struct sup *sup, struct health *h)
 	if (log_dropped() > 0)
 		because(h, "%" PRIu64 " log lines were dropped: the reader of stderr is slow",
 		    log_dropped());
-	if (sup->pools != NULL)
+	if (sup->pools != NULL) {
 		pools_each(sup->pools, NULL, judge_worker, h);
+		pools_each_pool(sup->pools, judge_pool, h);
+	}
 }
 
 /* ---- pieces ---- */
@@ -229,56 +251,60 @@ put_journal(struct sup *sup, struct json_out *o)
 	json_obj_end(o);
 }
 
-struct pool_sum {
-	const char	*role;
-	uint64_t	 workers, ready;
+struct out {
+	struct sup	*sup;
+	struct json_out	*o;
 };
 
 static void
-sum_worker(void *arg, const struct worker_view *v)
+put_pool(void *arg, const struct pool_view *v)
 {
-	struct pool_sum	*sum = arg;
-
-	sum->role = v->role;
-	sum->workers++;
-	sum->ready += strcasecmp(v->state, "ready") == 0;
-}
-
-static void
-put_pool(struct sup *sup, struct json_out *o, const char *name)
-{
-	struct pool_sum		 sum = { .role = NULL };
+	struct out		*out = arg;
+	struct json_out		*o = out->o;
 	struct queue_usage	 u = { .waiting = 0 };
-	struct qpool		*qp = NULL;
+	struct qpool		*qp;
+	uint64_t		 now_ms = clock_wall_ms();
 
-	pools_each(sup->pools, name, sum_worker, &sum);
-	if (sum.workers == 0)
-		return;
-	if (sup->queue != NULL && (qp = queue_pool(sup->queue, name)) != NULL)
+	if (out->sup->queue != NULL && (qp = queue_pool(out->sup->queue, v->name)) != NULL)
 		queue_pool_usage(qp, &u);
 	json_obj(o);
-	json_kv_cstr(o, "name", name);
-	json_kv_cstr(o, "role", sum.role);
-	json_kv_u64(o, "workers", sum.workers);
-	json_kv_u64(o, "ready", sum.ready);
+	json_kv_cstr(o, "name", v->name);
+	json_kv_cstr(o, "role", v->role);
+	json_kv_u64(o, "configured", v->configured);
+	json_kv_u64(o, "workers", v->running);
+	json_kv_u64(o, "ready", v->ready);
+	json_kv_u64(o, "beside", v->beside);
+	json_kv_u64(o, "credit", v->credit);
+	json_kv_u64(o, "open", v->open);
 	json_kv_u64(o, "waiting", u.waiting);
 	json_kv_u64(o, "given", u.given);
 	json_kv_u64(o, "keys", u.keys);
 	json_kv_u64(o, "waiting_bytes", u.waiting_bytes);
-	json_kv_u64(o, "oldest_ms", u.oldest_ms == 0 ? 0 : age_of(u.oldest_ms, clock_wall_ms()));
+	json_kv_u64(o, "oldest_ms", u.oldest_ms == 0 ? 0 : age_of(u.oldest_ms, now_ms));
+	json_kv_u64(o, "restarts", v->restarts);
+	json_kv_u64(o, "recycled", v->recycled);
+	json_key(o, "rolled_back");
+	if (v->lost == NULL) {
+		json_nil(o);
+	} else {
+		json_obj(o);
+		json_kv_cstr(o, "worker", v->lost);
+		json_kv_cstr(o, "text", v->lost_text);
+		json_kv_u64(o, "ago_ms", age_of(v->lost_wall_ms, now_ms));
+		json_obj_end(o);
+	}
 	json_obj_end(o);
 }
 
 static void
 put_pools(struct sup *sup, struct json_out *o)
 {
+	struct out	 out = { sup, o };
+
 	json_key(o, "pools");
 	json_arr(o);
-	if (sup->pools != NULL) {
-		put_pool(sup, o, "rest");
-		for (size_t i = 0; i < sup->cfg->pools_n; i++)
-			put_pool(sup, o, sup->cfg->pools[i].name);
-	}
+	if (sup->pools != NULL)
+		pools_each_pool(sup->pools, put_pool, &out);
 	json_arr_end(o);
 }
 
@@ -392,6 +418,43 @@ put_live(struct sup *sup, struct json_out *o, const struct child *c)
 	kv_u64_or_null(o, "fds", null_of_0(u.fds));
 }
 
+/* A process beside the one that holds its place. */
+static void
+put_beside(void *arg, const struct worker_view *v)
+{
+	struct worker_out	*w = arg;
+	struct json_out		*o = w->o;
+	size_t			 n = w->only == NULL ? 0 : strlen(w->only);
+
+	if (w->only != NULL && (strncmp(v->name, w->only, n) != 0 || v->name[n] != '#'))
+		return;
+	json_obj(o);
+	json_kv_cstr(o, "tag", v->name);
+	json_kv_cstr(o, "pool", v->pool);
+	json_kv_cstr(o, "what", v->heir ? "successor" : "old");
+	json_kv_cstr(o, "state", v->state);
+	json_kv_u64(o, "state_ms", v->state_ms);
+	json_kv_u64(o, "generation", v->generation);
+	json_kv_u64(o, "pid", (uint64_t)v->pid);
+	json_kv_u64(o, "uptime_ms", v->uptime_ms);
+	json_kv_u64(o, "open", v->open);
+	json_kv_u64(o, "scopes", v->scopes);
+	json_kv_u64(o, "streams", v->child == NULL ? 0 : streams_open_n(w->sup->streams, v->child));
+	json_kv_u64(o, "rss_kib", v->rss_kib);
+	json_kv_u64(o, "ends_in_ms", v->ends_in_ms);
+	json_obj_end(o);
+}
+
+static void
+put_all_beside(struct worker_out *w)
+{
+	json_key(w->o, "beside");
+	json_arr(w->o);
+	if (w->sup->pools != NULL)
+		pools_each_beside(w->sup->pools, NULL, put_beside, w);
+	json_arr_end(w->o);
+}
+
 static void
 put_worker(void *arg, const struct worker_view *v)
 {
@@ -436,6 +499,7 @@ put_worker(void *arg, const struct worker_view *v)
 	if (w->only != NULL) {
 		if (v->child != NULL)
 			put_live(w->sup, o, v->child);
+		put_all_beside(w);
 		n = pools_obituaries(w->sup->pools, v->name, all, OBITUARIES_KEPT);
 		json_key(o, "obituaries");
 		json_arr(o);
@@ -476,6 +540,8 @@ put_sessions(struct sup *sup, struct json_out *o)
 	json_arr(o);
 	if (sup->pools != NULL)
 		pools_each(sup->pools, NULL, put_session, &w);
+	if (sup->pools != NULL)
+		pools_each_beside(sup->pools, NULL, put_session, &w);
 	json_arr_end(o);
 }
 
@@ -489,6 +555,7 @@ put_workers(struct sup *sup, struct json_out *o, const char *pool)
 	if (sup->pools != NULL)
 		pools_each(sup->pools, pool, put_worker, &w);
 	json_arr_end(o);
+	put_all_beside(&w);
 }
 
 static void
@@ -570,6 +637,17 @@ status_json(struct sup *sup, struct buf *out)
 	json_kv_u64(&o, "calls_open", sup->calls == NULL ? 0 : calls_open(sup->calls));
 	json_kv_u64(&o, "streams_open", streams_open_n(sup->streams, NULL));
 	put_counts(sup, &o);
+	json_obj_end(&o);
+}
+
+void
+status_pools(struct sup *sup, struct buf *out)
+{
+	struct json_out	 o;
+
+	json_out_init(&o, out);
+	json_obj(&o);
+	put_pools(sup, &o);
 	json_obj_end(&o);
 }
 

@@ -15,6 +15,7 @@ void	 status_line(struct sup *, char *dst, size_t bytes);
  * worker, or gateway not live for 60 s).
  */
 void	 status_json(struct sup *, struct buf *out);
+void	 status_pools(struct sup *, struct buf *out);
 void	 status_workers(struct sup *, struct buf *out);
 /* With obituaries; false: no such worker. */
 bool	 status_worker(struct sup *, const char *name, struct buf *out);

@@ -76,6 +76,7 @@ cmd_show(struct client *cl, const struct ask *ask)
 		const char	*name;
 		void		(*put)(struct sup *, struct buf *);
 	} topics[] = {
+		{ "pools", status_pools },
 		{ "workers", status_workers },
 		{ "worker", NULL },			/* takes a name */
 		{ "deliveries", status_deliveries },
@@ -134,56 +135,117 @@ cmd_explain(struct client *cl, const struct ask *ask)
 	buf_fini(&paths);
 }
 
+/* ---- what is asked of pools and workers ---- */
+
 static void
-on_restarted(void *arg, const char *why)
+on_changed(void *arg, const char *why)
 {
 	struct pending	*p = arg;
 	struct client	*cl = p->client;
 
 	if (cl != NULL) {
 		if (why == NULL)
-			client_endf(cl, CTL_EXIT_OK, "%s restarted", p->name);
+			client_endf(cl, CTL_EXIT_OK, "%s %s", p->name, p->done);
 		else
 			client_endf(cl, CTL_EXIT_FAILED, "%s: %s", p->name, why);
 	}
 	(void)pending_free(p);
 }
 
-#define RESTART_USAGE	"usage: bulkheadctl restart POOL|WORKER [--now]"
-
-static void
-cmd_restart(struct client *cl, const struct ask *ask)
+/* NULL: still starting, and the client knows. */
+static struct pending *
+change_new(struct client *cl, const struct ask *ask, const char *done)
 {
-	struct pools		*pools = cl->control->sup->pools;
-	enum restart_how	 how = RESTART_PLAIN;
-	struct pending		*p;
+	struct pending	*p;
 
-	if (pools == NULL) {
+	if (cl->control->sup->pools == NULL) {
 		client_end(cl, CTL_EXIT_FAILED, "still starting");
-		return;
-	}
-	if (ask->words_n > 1) {
-		if (!span_is(ask->words[1], "--now")) {
-			client_end(cl, CTL_EXIT_USAGE, RESTART_USAGE);
-			return;
-		}
-		how = RESTART_NOW;
+		return NULL;
 	}
 	p = pending_new(cl, ask->words[0], false);
+	(void)strlcpy(p->done, done, sizeof(p->done));
 	if (!ask->wait) {
 		p->client = NULL;
 		cl->pending = NULL;
 	}
-	/* From here p may be gone: the callback frees it. */
-	if (pools_restart(pools, p->name, how, on_restarted, p) == -1) {
+	return p;
+}
+
+/* rc: what pools_* returned; its callback comes in a later turn, so p is still there. */
+static void
+change_asked(struct client *cl, const struct ask *ask, const char *verb, struct pending *p, int rc)
+{
+	if (rc == -1) {
 		(void)pending_free(p);
 		end_no_worker(cl, ask->words[0], "pool or worker");
 		return;
 	}
-	log_notice("%s asked for a restart of %.*s", cl->tag, (int)ask->words[0].n,
-	    ask->words[0].p);
+	log_notice("%s asked for %s of %.*s", cl->tag, verb, (int)ask->words[0].n, ask->words[0].p);
 	if (!ask->wait)
 		client_end(cl, CTL_EXIT_OK, "under way");
+}
+
+static void
+cmd_restart(struct client *cl, const struct ask *ask)
+{
+	static const struct {
+		const char		*flag, *verb;
+		enum restart_how	 how;
+	} ways[] = {
+		{ "", "a restart", RESTART_PLAIN },
+		{ "--rolling", "a rolling restart", RESTART_ROLLING },
+		{ "--now", "a restart now", RESTART_NOW },
+	};
+	struct span	 flag = ask->words_n > 1 ? ask->words[1] : SPAN("");
+	struct pending	*p;
+	size_t		 i, n = sizeof(ways) / sizeof(*ways);
+
+	for (i = 0; i < n && !span_is(flag, ways[i].flag); i++)
+		;
+	if (i == n)
+		client_end(cl, CTL_EXIT_USAGE,
+		    "usage: bulkheadctl restart POOL|WORKER [--rolling|--now]");
+	else if ((p = change_new(cl, ask, "restarted")) != NULL)
+		change_asked(cl, ask, ways[i].verb, p, pools_restart(cl->control->sup->pools,
+		    p->name, ways[i].how, on_changed, p));
+}
+
+static void
+cmd_drain(struct client *cl, const struct ask *ask)
+{
+	struct pending	*p = change_new(cl, ask, "drained; 'resume' or another start of bulkheadd"
+	    " starts it again");
+
+	if (p != NULL)
+		change_asked(cl, ask, "a drain", p, pools_drain(cl->control->sup->pools, p->name,
+		    on_changed, p));
+}
+
+static void
+cmd_resume(struct client *cl, const struct ask *ask)
+{
+	struct pending	*p = change_new(cl, ask, "runs");
+
+	if (p != NULL)
+		change_asked(cl, ask, "a resume", p, pools_resume(cl->control->sup->pools, p->name,
+		    on_changed, p));
+}
+
+static void
+cmd_scale(struct client *cl, const struct ask *ask)
+{
+	struct pending	*p;
+	uint64_t	 n;
+	char		 done[64];
+
+	if (!span_u64(ask->words[1], &n)) {
+		client_end(cl, CTL_EXIT_USAGE, "usage: bulkheadctl scale POOL N");
+		return;
+	}
+	snprintf(done, sizeof(done), "has %" PRIu64 " worker%s", n, n == 1 ? "" : "s");
+	if ((p = change_new(cl, ask, done)) != NULL)
+		change_asked(cl, ask, "another scale", p, pools_scale(cl->control->sup->pools,
+		    p->name, n, on_changed, p));
 }
 
 /* Is this one whole JSON value? */

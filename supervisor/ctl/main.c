@@ -518,6 +518,7 @@ main(int argc, char **argv)
 		{ "version", no_argument, NULL, OPT_VERSION },
 		{ "help", no_argument, NULL, 'h' },
 		{ "now", no_argument, NULL, OPT_FLAG },
+		{ "rolling", no_argument, NULL, OPT_FLAG },
 		{ NULL, 0, NULL, 0 },
 	};
 	const struct command	*c;

@@ -8,7 +8,7 @@
 #include "common/clock.h"
 #include "supervisor/ctl/output.h"
 
-#define COLUMNS_MAX	8
+#define COLUMNS_MAX	12
 
 #define BOLD	"\033[1m"
 #define RED	"\033[31m"
@@ -295,14 +295,83 @@ print_pools(FILE *f, const json_t *pools, const struct look *look)
 	table_print(f, &t, look);
 }
 
+/* Everything of pools; status has the short form. */
 static void
-print_workers(FILE *f, const json_t *workers, const struct look *look)
+show_pools(FILE *f, const json_t *pools, const struct look *look)
+{
+	static const char *const heads[] = {
+		"POOL", ">CONFIGURED", ">RUNNING", ">READY", ">BESIDE", ">CREDIT", ">OPEN",
+		">WAITING", ">OLDEST", ">RESTARTS", ">RECYCLED"
+	};
+	struct table	 t;
+	const json_t	*p, *back;
+	char		 text[32];
+	size_t		 i;
+
+	table_init(&t, heads, sizeof(heads) / sizeof(*heads));
+	json_array_foreach(pools, i, p) {
+		row(&t);
+		put(&t, 0, "%s", get_str(p, "name"));
+		put(&t, 1, "%" PRIu64, get_u64(p, "configured"));
+		put(&t, 2, "%" PRIu64, get_u64(p, "workers"));
+		put(&t, 3, "%" PRIu64, get_u64(p, "ready"));
+		put(&t, 4, "%" PRIu64, get_u64(p, "beside"));
+		put(&t, 5, "%" PRIu64, get_u64(p, "credit"));
+		put(&t, 6, "%" PRIu64, get_u64(p, "open"));
+		put(&t, 7, "%" PRIu64, get_u64(p, "waiting"));
+		if (get_u64(p, "oldest_ms") == 0)
+			put(&t, 8, "-");
+		else
+			put_ms(&t, 8, get_u64(p, "oldest_ms"));
+		put(&t, 9, "%" PRIu64, get_u64(p, "restarts"));
+		put(&t, 10, "%" PRIu64, get_u64(p, "recycled"));
+	}
+	table_print(f, &t, look);
+	json_array_foreach(pools, i, p) {
+		back = json_object_get(p, "rolled_back");
+		if (!json_is_object(back))
+			continue;
+		fprintf(f, "\n%s was rolled back %s ago, its successor did not get ready: ",
+		    get_str(back, "worker"),
+		    clock_human_ms(get_u64(back, "ago_ms"), text, sizeof(text)));
+		print_clean(f, get_str(back, "text"), "");
+		fputc('\n', f);
+	}
+}
+
+/* Processes beside those that hold the places: old ones that finish, and successors. */
+static void
+put_beside(struct table *t, const json_t *beside)
+{
+	const json_t	*w;
+	char		 text[32];
+	size_t		 i;
+
+	json_array_foreach(beside, i, w) {
+		row(t);
+		put(t, 0, "%s", get_str(w, "tag"));
+		put(t, 1, "%" PRIu64, get_u64(w, "generation"));
+		put(t, 2, "%s", get_str(w, "state"));
+		put(t, 3, "%" PRIu64, get_u64(w, "open"));
+		put(t, 4, "-");
+		put_ms(t, 5, get_u64(w, "uptime_ms"));
+		put(t, 6, "%" PRIu64 "M", (get_u64(w, "rss_kib") + 512) / 1024);
+		if (get_u64(w, "ends_in_ms") != 0)
+			put(t, 7, "(%s, ends in %s at most)", get_str(w, "what"),
+			    clock_human_ms(get_u64(w, "ends_in_ms"), text, sizeof(text)));
+		else
+			put(t, 7, "(%s)", get_str(w, "what"));
+	}
+}
+
+static void
+print_workers(FILE *f, const json_t *doc, const struct look *look)
 {
 	static const char *const heads[] = {
 		"WORKER", ">GEN", "STATE", ">OPEN", ">RESTARTS", ">UP", ">RSS", "LAST DEATH"
 	};
+	const json_t	*workers = json_object_get(doc, "workers"), *w, *last;
 	struct table	 t;
-	const json_t	*w, *last;
 	char		 text[32];
 	size_t		 i;
 
@@ -333,6 +402,7 @@ print_workers(FILE *f, const json_t *workers, const struct look *look)
 		else
 			put(&t, 7, "-");
 	}
+	put_beside(&t, json_object_get(doc, "beside"));
 	table_print(f, &t, look);
 }
 
@@ -348,7 +418,7 @@ print_status(FILE *f, const json_t *doc, const struct look *look)
 	fputc('\n', f);
 	print_pools(f, json_object_get(doc, "pools"), look);
 	fputc('\n', f);
-	print_workers(f, json_object_get(doc, "workers"), look);
+	print_workers(f, doc, look);
 	if (json_array_size(whys) > 0)
 		fputc('\n', f);
 	json_array_foreach(whys, i, why) {
@@ -532,6 +602,11 @@ print_worker(FILE *f, const json_t *w)
 	if (get_u64(w, "retry_in_ms") != 0)
 		fprintf(f, "%-12s%s\n", "retry in",
 		    clock_human_ms(get_u64(w, "retry_in_ms"), text, sizeof(text)));
+	json_array_foreach(json_object_get(w, "beside"), i, ob)
+		fprintf(f, "%-12s%s %s, pid %" PRIu64 ", open %" PRIu64 ", ends in %s at most\n",
+		    get_str(ob, "what"), get_str(ob, "tag"), get_str(ob, "state"),
+		    get_u64(ob, "pid"), get_u64(ob, "open"),
+		    clock_human_ms(get_u64(ob, "ends_in_ms"), text, sizeof(text)));
 	if (json_array_size(obs) == 0)
 		fputs("no deaths\n", f);
 	json_array_foreach(obs, i, ob)
@@ -819,8 +894,10 @@ output_text(FILE *f, const char *verb, const char *topic, const json_t *doc,
 		print_call(f, doc);
 	else if (strcmp(verb, "explain") == 0)
 		print_explain(f, doc);
+	else if (strcmp(topic, "pools") == 0)
+		show_pools(f, json_object_get(doc, "pools"), look);
 	else if (strcmp(topic, "workers") == 0)
-		print_workers(f, json_object_get(doc, "workers"), look);
+		print_workers(f, doc, look);
 	else if (strcmp(topic, "worker") == 0)
 		print_worker(f, doc);
 	else if (strcmp(topic, "deliveries") == 0)

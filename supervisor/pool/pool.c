@@ -1,5 +1,5 @@
 /*
- * pool - see pool.h.  A place is what pool knows of one slot.
+ * pool - see pool.h and place.h.
  */
 #include <sys/queue.h>
 
@@ -14,13 +14,11 @@
 #include "common/count.h"
 #include "common/log.h"
 #include "common/mem.h"
-#include "common/words.h"
 #include "proto/contract.h"
-#include "supervisor/pool/child.h"
 #include "supervisor/pool/leftover.h"
-#include "supervisor/pool/pool.h"
+#include "supervisor/pool/place.h"
 #include "supervisor/pool/proc.h"
-#include "supervisor/pool/slot.h"
+#include "supervisor/pool/recycle.h"
 
 #define REST_WORKERS	2	/* one active, one warm */
 #define LOOK_MS		250	/* between two looks at every scoreboard */
@@ -29,276 +27,117 @@
 #define DRAIN_SLACK_MS	500	/* after T1 + T2: the worker's own clock first, then SIGKILL */
 #define ANCESTORS_MAX	16
 
-struct pool;
-
-struct grave {
-	TAILQ_ENTRY(grave) link;
-	uint32_t	 slot;
-	struct obituary	 o;
-};
-
-struct place {
-	struct slot	 slot;			/* first: the callbacks of slot.c get it back */
-	struct pool	*pool;
-	uint32_t	 no;
-	char		 name[48];		/* "echo.0" */
-	struct child	*child;			/* NULL: no process */
-	struct timer	*timer;
-	uint64_t	 generation;
-	struct mono	 since, retry_at;
-	struct mono	 end_at;		/* of the drain under way */
-	uint64_t	 last_word_ms;
-	uint64_t	 up_order;		/* rises with each READY of any pool */
-	bool		 told;			/* on_draining was called for this process */
-	bool		 now;			/* its drain has no T1 */
-};
-
-struct pool {
-	struct pools	*pools;
-	char		*name;
-	char		 role[CFG_ROLE_BYTES];
-	struct words	 command;		/* of a handler "exec:"; empty: bulkhead-worker */
-	const struct cfg_list *env;		/* of it */
-	bool		 rest, stopping;
-	uint64_t	 credit;
-	uint64_t	 finish_ms, last_word_ms;	/* of the stop */
-	struct place	*places;
-	size_t		 places_n;
-	TAILQ_HEAD(graves, grave) graves;		/* newest first */
-	size_t		 graves_n;
-};
-
-/* A restart under way: one place after another, so that a sibling serves meanwhile. */
-struct restart {
-	TAILQ_ENTRY(restart) link;
-	struct place	**todo;
-	size_t		 n, i;
-	enum restart_how how;
-	bool		 begun;			/* todo[i] was asked */
-	uint64_t	 target;		/* the generation of todo[i] that must get READY */
-	void		(*fn)(void *, const char *);
-	void		*arg;
-};
-
-struct stop {
-	bool		 wanted;
-	void		(*fn)(void *);
-	void		*arg;
-};
-
-struct pools {
-	struct loop		*loop;
-	const struct cfg	*cfg;
-	struct journal		*journal;
-	char			*program;
-	struct pools_ops	 ops;
-	void			*arg;
-	struct pool		*list;		/* rest first */
-	size_t			 n;
-	struct msg_SELF		 self;		/* user 0: not known yet */
-	uint64_t		 ups;
-	struct timer		*look;
-	struct mono		 looked;
-	struct loop_job		 settle;
-	TAILQ_HEAD(restarts, restart)  restarts;
-	struct stop		 stops[2];	/* handlers, rest */
-	struct leftovers	*leftovers;
-	void			(*left_fn)(void *);
-	void			*left_arg;
-};
-
-static struct place *
-place_of(struct slot *s)
-{
-	return (struct place *)s;
-}
-
-#define EACH_PLACE(ps, pl)							\
-	for (struct pool *pool_ = (ps)->list; pool_ < (ps)->list + (ps)->n; pool_++)	\
-		for (struct place *pl = pool_->places; pl < pool_->places + pool_->places_n; pl++)
-
 /* ---- what the slot asks of the world ---- */
 
 static void
 op_changed(struct slot *s, enum slot_state from, enum slot_event why)
 {
-	struct place	*pl = place_of(s);
-	struct pools	*ps = pl->pool->pools;
+	struct holder	*h = holder_of(s);
+	struct pools	*ps = h->place->pool->pools;
 
-	timer_stop(pl->timer);
-	pl->since = loop_now(ps->loop);
-	log_debug("%s %s -> %s ev=%s generation=%" PRIu64, pl->name, slot_state_name(from),
-	    slot_state_name(s->state), slot_event_name(why), pl->generation);
+	timer_stop(h->timer);
+	h->since = loop_now(ps->loop);
+	log_debug("%s %s -> %s ev=%s generation=%" PRIu64, h->place->name, slot_state_name(from),
+	    slot_state_name(s->state), slot_event_name(why), h->generation);
 	loop_job_queue(ps->loop, &ps->settle);
 }
 
 static void
-tell_drain(struct place *pl, uint64_t finish_ms, uint64_t last_word_ms)
+tell_drain(struct holder *h, uint64_t finish_ms, uint64_t last_word_ms)
 {
-	struct pools	*ps = pl->pool->pools;
+	struct pools	*ps = h->place->pool->pools;
 	struct mono	 end = loop_now(ps->loop);
 
 	end = mono_add_ms(end, finish_ms + last_word_ms + DRAIN_SLACK_MS);
 	/* A drain that is under way is never made longer. */
-	if (pl->told && !mono_before(end, pl->end_at))
+	if (h->told && !mono_before(end, h->end_at))
 		return;
-	pl->end_at = end;
-	pl->last_word_ms = last_word_ms;
-	timer_arm_at(pl->timer, end);
-	child_drain(pl->child, finish_ms, last_word_ms);
-	if (!pl->told) {
-		pl->told = true;
-		ps->ops.on_draining(ps->arg, pl->child);
+	h->end_at = end;
+	h->last_word_ms = last_word_ms;
+	timer_arm_at(h->timer, end);
+	child_drain(h->child, finish_ms, last_word_ms);
+	if (!h->told) {
+		h->told = true;
+		ps->ops.on_draining(ps->arg, h->child);
 	}
 }
 
+/* Where a sibling or an heir serves meanwhile, there is time to finish. */
 static void
 op_drain(struct slot *s)
 {
-	struct place		*pl = place_of(s);
-	const struct cfg	*cfg = pl->pool->pools->cfg;
+	struct holder		*h = holder_of(s);
+	const struct pool	*p = h->place->pool;
+	const struct cfg	*cfg = p->pools->cfg;
+	uint64_t		 finish_ms = p->rest ? cfg->rest_grace_ms : cfg->drain_ms;
 
-	if (pl->pool->stopping)
-		tell_drain(pl, pl->pool->finish_ms, pl->pool->last_word_ms);
-	else if (pl->pool->rest)
-		tell_drain(pl, pl->now ? 0 : cfg->rest_grace_ms, 0);
-	else
-		tell_drain(pl, pl->now ? 0 : cfg->drain_ms, cfg->last_word_ms);
+	if (p->stopping) {
+		tell_drain(h, p->finish_ms, p->last_word_ms);
+		return;
+	}
+	if (h->now)
+		finish_ms = 0;
+	else if (holder_leaves(h) || s->parked)
+		finish_ms = cfg->drain_rolling_ms;
+	tell_drain(h, finish_ms, p->rest ? 0 : cfg->last_word_ms);
 }
 
 static void
 op_hurry(struct slot *s)
 {
-	tell_drain(place_of(s), 0, place_of(s)->last_word_ms);
+	tell_drain(holder_of(s), 0, holder_of(s)->last_word_ms);
 }
 
 static void
 op_await_ready(struct slot *s)
 {
-	timer_arm_ms(place_of(s)->timer, place_of(s)->pool->pools->cfg->start_deadline_ms);
+	struct holder	*h = holder_of(s);
+
+	timer_arm_ms(h->timer, h->place->pool->pools->cfg->start_deadline_ms);
 }
 
 static void
 op_abort(struct slot *s)
 {
-	child_signal(place_of(s)->child, SIGABRT);
-	timer_arm_ms(place_of(s)->timer, ABORT_MS);
+	child_signal(holder_of(s)->child, SIGABRT);
+	timer_arm_ms(holder_of(s)->timer, ABORT_MS);
 }
 
 static void
 op_kill(struct slot *s)
 {
-	child_signal(place_of(s)->child, SIGKILL);
+	child_signal(holder_of(s)->child, SIGKILL);
 }
 
 static void
 op_retry(struct slot *s, uint64_t ms)
 {
-	struct place	*pl = place_of(s);
+	struct holder	*h = holder_of(s);
 
-	pl->retry_at = mono_add_ms(loop_now(pl->pool->pools->loop), ms);
-	timer_arm_ms(pl->timer, ms);
+	h->retry_at = mono_add_ms(loop_now(h->place->pool->pools->loop), ms);
+	timer_arm_ms(h->timer, ms);
 	if (s->state == SLOT_FAILED)
-		log_err("%s failed: too many deaths too fast, retried in_ms=%" PRIu64, pl->name,
-		    ms);
+		log_err("%s failed: too many deaths too fast, retried in_ms=%" PRIu64,
+		    h->place->name, ms);
 	else
-		log_notice("%s starts again in_ms=%" PRIu64, pl->name, ms);
+		log_notice("%s starts again in_ms=%" PRIu64, h->place->name, ms);
 }
 
 static void
 op_up(struct slot *s)
 {
-	struct place	*pl = place_of(s);
-	struct pools	*ps = pl->pool->pools;
+	struct holder	*h = holder_of(s);
+	struct pools	*ps = h->place->pool->pools;
 
-	child_up(pl->child);
-	pl->up_order = ++ps->ups;
-	log_info("%s ready age_ms=%" PRIu64 " pid=%d", child_tag(pl->child),
-	    child_age_ms(pl->child), (int)child_pid(pl->child));
+	child_up(h->child);
+	h->up_order = ++ps->ups;
+	log_info("%s ready age_ms=%" PRIu64 " pid=%d", child_tag(h->child),
+	    child_age_ms(h->child), (int)child_pid(h->child));
 	if (ps->self.user != 0)
-		(void)child_send(pl->child, MSG_SELF, &ps->self);
-	ps->ops.on_up(ps->arg, pl->child);
-}
-
-static void
-option_str(struct buf *b, const char *name, const char *value)
-{
-	if (value == NULL)
-		return;
-	msg_list_str(b, span_of(name));
-	msg_list_str(b, span_of(value));
-}
-
-static void
-option_u64(struct buf *b, const char *name, uint64_t value)
-{
-	char	 text[24];
-
-	snprintf(text, sizeof(text), "%" PRIu64, value);
-	option_str(b, name, text);
-}
-
-static void
-option_list(struct buf *b, const char *name, const struct cfg_list *l)
-{
-	for (size_t i = 0; i < l->n; i++)
-		option_str(b, name, l->v[i]);
-}
-
-/* The key of the model goes to the pools that ask it, and to nobody else. */
-static void
-options_for_chat(const struct cfg *cfg, struct buf *b)
-{
-	const struct cfg_model	*m = cfg_chat_model(cfg);
-	const struct cfg_chat	*c = &cfg->chat;
-
-	option_str(b, "model.base_url", m->base_url);
-	option_str(b, "model.api_key", m->api_key);
-	option_str(b, "model.query", m->query);
-	option_str(b, "model.name", m->name);
-	option_str(b, "model.provider", m->provider);
-	option_u64(b, "model.sees", m->sees);
-	option_u64(b, "model.max_tokens", m->max_tokens);
-	option_u64(b, "model.context_tokens", m->context_tokens);
-	option_str(b, "model.temperature", m->temperature);
-	option_u64(b, "model.first_byte", m->first_byte_ms);
-	option_u64(b, "model.idle", m->idle_ms);
-	option_u64(b, "model.total", m->total_ms);
-	option_str(b, "chat.system_prompt", c->system_prompt);
-	option_list(b, "chat.free_channels", &c->free_channels);
-	option_str(b, "chat.bots", c->bots);
-	option_u64(b, "chat.max_messages", c->max_messages);
-	option_u64(b, "chat.max_images", c->max_images);
-	option_u64(b, "chat.max_image", c->max_image_bytes);
-	option_u64(b, "chat.merge_gap", c->merge_gap_ms);
-	option_u64(b, "chat.continue_gap", c->continue_gap_ms);
-	option_list(b, "chat.stop_words", &c->stop_words);
-	option_str(b, "ca_file", cfg->ca_file);
-	option_str(b, "resolv_conf", cfg->resolv_conf);
-	option_u64(b, "connect_timeout", cfg->connect_timeout_ms);
-}
-
-/* The token goes to the rest pool and to nobody else. */
-static void
-options_for(const struct pool *p, struct buf *b)
-{
-	const struct cfg	*cfg = p->pools->cfg;
-
-	option_str(b, "log_level", cfg->log_level);
-	option_str(b, "trace", log_traced());
-	if (p->command.n == 0 && strcmp(p->role, "chat") == 0 && cfg_chat_model(cfg) != NULL)
-		options_for_chat(cfg, b);
-	if (!p->rest)
-		return;
-	option_str(b, "token", cfg->token);
-	option_str(b, "api_url", cfg->api_url);
-	option_str(b, "user_agent_url", cfg->user_agent_url);
-	option_str(b, "ca_file", cfg->ca_file);
-	option_str(b, "resolv_conf", cfg->resolv_conf);
-	option_u64(b, "connect_timeout", cfg->connect_timeout_ms);
-	option_u64(b, "call_timeout", cfg->call_timeout_ms);
-	option_u64(b, "rest_grace", cfg->rest_grace_ms);
-	option_u64(b, "rest_per_second", cfg->rest_per_second);
+		(void)child_send(h->child, MSG_SELF, &ps->self);
+	ps->ops.on_up(ps->arg, h->child);
+	if (h == h->place->heir)
+		place_inherit(h);
 }
 
 static struct obituary *
@@ -337,7 +176,8 @@ static const struct child_ops	 child_ops;
 static void
 op_spawn(struct slot *s)
 {
-	struct place		*pl = place_of(s);
+	struct holder		*h = holder_of(s);
+	struct place		*pl = h->place;
 	struct pool		*p = pl->pool;
 	struct pools		*ps = p->pools;
 	const struct cfg	*cfg = ps->cfg;
@@ -360,27 +200,30 @@ op_spawn(struct slot *s)
 	}
 
 	throttle_started(&s->throttle, loop_now(ps->loop));
-	pl->told = pl->now = false;
-	options_for(p, &options);
+	h->generation = pl->generation;
+	h->told = h->now = false;
+	h->finished = 0;
+	h->jitter = clock_random(RECYCLE_JITTER_MAX);
+	hello_options(p, &options);
 	spec.options = msg_list_of(&options);
-	pl->child = child_spawn(ps->loop, &spec, &child_ops, pl, &why);
+	h->child = child_spawn(ps->loop, &spec, &child_ops, h, &why);
 	if (options.p != NULL)
 		explicit_bzero(options.p, options.cap);
 	buf_fini(&options);
-	if (pl->child == NULL) {
+	if (h->child == NULL) {
 		struct slot_death	 d = { .now = loop_now(ps->loop) };
-		struct obituary		 o = { .cause = DEATH_EXEC, .generation = pl->generation };
+		struct obituary		 o = { .cause = DEATH_EXEC, .generation = h->generation };
 
 		d.random = clock_random(UINT64_MAX);
 		o.wall_ms = clock_wall_ms();
-		snprintf(o.tag, sizeof(o.tag), "%s#%" PRIu64, pl->name, pl->generation);
+		snprintf(o.tag, sizeof(o.tag), "%s#%" PRIu64, pl->name, h->generation);
 		snprintf(o.text, sizeof(o.text), "could not be started: %s", why);
 		log_err("%s %s", o.tag, o.text);
 		bury_in(p, pl->no, &o);
 		(void)slot_gone(s, &d);
 		return;
 	}
-	record_child(ps, pl->child);
+	record_child(ps, h->child);
 	(void)slot_event(s, SLEV_SPAWNED);
 }
 
@@ -390,15 +233,15 @@ static const struct slot_ops slot_ops = {
 };
 
 static void
-place_timeout(void *arg)
+holder_timeout(void *arg)
 {
-	struct place	*pl = arg;
+	struct holder	*h = arg;
 
-	if (pl->slot.state == SLOT_STARTING)
-		child_blame(pl->child, DEATH_NO_READY, NULL);
-	else if (pl->slot.state == SLOT_DRAINING)
-		child_blame(pl->child, DEATH_ASKED, "it did not end within its time to drain");
-	(void)slot_event(&pl->slot, SLEV_TIMEOUT);
+	if (h->slot.state == SLOT_STARTING)
+		child_blame(h->child, DEATH_NO_READY, NULL);
+	else if (h->slot.state == SLOT_DRAINING)
+		child_blame(h->child, DEATH_ASKED, "it did not end within its time to drain");
+	(void)slot_event(&h->slot, SLEV_TIMEOUT);
 }
 
 /* ---- what the child says ---- */
@@ -406,34 +249,37 @@ place_timeout(void *arg)
 static void
 child_ready(void *arg, struct child *c)
 {
-	struct place	*pl = arg;
+	struct holder	*h = arg;
 
-	assert(pl->child == c);
+	assert(h->child == c);
 	/* No row: it is being killed for being late. */
-	(void)slot_event(&pl->slot, SLEV_READY);
+	(void)slot_event(&h->slot, SLEV_READY);
 }
 
 static int
 child_msg(void *arg, struct child *c, const struct msg_in *in, const char **why_r)
 {
-	struct pools	*ps = ((struct place *)arg)->pool->pools;
+	struct holder	*h = arg;
+	struct pools	*ps = h->place->pool->pools;
 
+	if (in->type == MSG_ACK || in->type == MSG_NACK)
+		h->finished++;
 	return ps->ops.on_msg(ps->arg, c, in, why_r);
 }
 
 static void
 child_broke(void *arg, struct child *c)
 {
-	struct place	*pl = arg;
+	struct holder	*h = arg;
 
-	assert(pl->child == c);
-	(void)slot_event(&pl->slot, SLEV_BROKE);
+	assert(h->child == c);
+	(void)slot_event(&h->slot, SLEV_BROKE);
 }
 
 static size_t
 child_open_n(void *arg, const struct child *c)
 {
-	struct pools	*ps = ((struct place *)arg)->pool->pools;
+	struct pools	*ps = ((struct holder *)arg)->place->pool->pools;
 
 	return ps->ops.open_n(ps->arg, c);
 }
@@ -441,7 +287,7 @@ child_open_n(void *arg, const struct child *c)
 static size_t
 child_held(void *arg, const struct child *c, struct held *out, size_t max)
 {
-	struct pools	*ps = ((struct place *)arg)->pool->pools;
+	struct pools	*ps = ((struct holder *)arg)->place->pool->pools;
 
 	return pools_held(ps, c, out, max);
 }
@@ -449,7 +295,7 @@ child_held(void *arg, const struct child *c, struct held *out, size_t max)
 static bool
 child_holds(void *arg, const struct child *c, uint64_t delivery, struct held *out)
 {
-	struct pools	*ps = ((struct place *)arg)->pool->pools;
+	struct pools	*ps = ((struct holder *)arg)->place->pool->pools;
 
 	return pools_holds(ps, c, delivery, out);
 }
@@ -506,7 +352,8 @@ log_death(const struct obituary *o)
 static void
 child_dead(void *arg, struct child *c, const struct obituary *dead)
 {
-	struct place		*pl = arg;
+	struct holder		*h = arg;
+	struct place		*pl = h->place;
 	struct pools		*ps = pl->pool->pools;
 	const struct obituary	*o = bury_in(pl->pool, pl->no, dead);
 	struct slot_death	 d = {
@@ -517,7 +364,7 @@ child_dead(void *arg, struct child *c, const struct obituary *dead)
 		.hold = o->cause == DEATH_EXIT && o->code == CONTRACT_EXIT_HOLD,
 	};
 
-	assert(pl->child == c);
+	assert(h->child == c);
 	log_death(o);
 	count_death(o);
 	if (ps->journal != NULL)
@@ -525,10 +372,10 @@ child_dead(void *arg, struct child *c, const struct obituary *dead)
 	/* Before the slot decides: what a replacement's on_up finds must know of this death. */
 	if (o->was_ready)
 		ps->ops.on_down(ps->arg, c, o);
-	child_free(&pl->child);
-	if (d.hold && !pl->slot.stopping && !pl->slot.again)
+	child_free(&h->child);
+	(void)slot_gone(&h->slot, &d);
+	if (h->slot.state == SLOT_HELD)
 		log_err("%s is held until an operator restarts it", pl->name);
-	(void)slot_gone(&pl->slot, &d);
 }
 
 static const struct child_ops child_ops = {
@@ -549,120 +396,38 @@ look(void *arg)
 	timer_arm_ms(ps->look, LOOK_MS);
 	if (elapsed > LOOK_LATE_MS)
 		elapsed = LOOK_LATE_MS;
-	EACH_PLACE(ps, pl) {
-		if (pl->child == NULL || pl->slot.state == SLOT_STOPPING)
+	EACH_HOLDER(ps, h) {
+		if (h->child == NULL || h->slot.state == SLOT_STOPPING)
 			continue;
-		switch (child_look(pl->child, elapsed)) {
+		switch (child_look(h->child, elapsed)) {
 		case LIFE_FINE:
 		case LIFE_ASK:
 			break;
 		case LIFE_HUNG:
 			log_warnx("%s is hung: no progress for ms=%" PRIu64 " scopes=%" PRIu64,
-			    child_tag(pl->child), ps->cfg->hang_ms, child_scopes(pl->child));
-			child_blame(pl->child, DEATH_HUNG, NULL);
-			(void)slot_event(&pl->slot, SLEV_HUNG);
+			    child_tag(h->child), ps->cfg->hang_ms, child_scopes(h->child));
+			child_blame(h->child, DEATH_HUNG, NULL);
+			(void)slot_event(&h->slot, SLEV_HUNG);
 			break;
 		case LIFE_HALTED:
-			log_warnx("%s is stopped (state T) for ms=%" PRIu64, child_tag(pl->child),
+			log_warnx("%s is stopped (state T) for ms=%" PRIu64, child_tag(h->child),
 			    ps->cfg->stopped_ms);
-			child_blame(pl->child, DEATH_STOPPED, NULL);
-			(void)slot_event(&pl->slot, SLEV_HALTED);
+			child_blame(h->child, DEATH_STOPPED, NULL);
+			(void)slot_event(&h->slot, SLEV_HALTED);
 			break;
 		}
 	}
+	changes_recycle(ps);
 }
 
-/* ---- restarts and stops, looked at in the tail after every change ---- */
-
-static void
-restart_end(struct pools *ps, struct restart *r, const char *why)
-{
-	TAILQ_REMOVE(&ps->restarts, r, link);
-	r->fn(r->arg, why);
-	free(r->todo);
-	free(r);
-}
-
-static const struct obituary *
-newest_of(const struct place *pl)
-{
-	const struct grave	*g;
-
-	TAILQ_FOREACH(g, &pl->pool->graves, link) {
-		if (g->slot == pl->no)
-			return &g->o;
-	}
-	return NULL;
-}
-
-static void
-restart_failed(struct pools *ps, struct restart *r)
-{
-	const struct place	*pl = r->todo[r->i];
-	const struct obituary	*o = newest_of(pl);
-	char			 why[384];
-
-	snprintf(why, sizeof(why), "%s did not get ready: %s", pl->name,
-	    pl->slot.stopping ? "it is being stopped" :
-	    o != NULL ? o->text : slot_state_name(pl->slot.state));
-	restart_end(ps, r, why);
-}
-
-/* False: this place has to change first. */
-static bool
-restart_step(struct pools *ps, struct restart *r)
-{
-	struct place	*pl = r->todo[r->i];
-	enum slot_state	 st = pl->slot.state;
-
-	if (!r->begun) {
-		r->begun = true;
-		r->target = pl->generation + (st == SLOT_SPAWNING || st == SLOT_STARTING ? 0 : 1);
-		pl->now = r->how == RESTART_NOW;
-		if (pl->slot.stopping || !slot_event(&pl->slot, SLEV_RESTART)) {
-			restart_failed(ps, r);
-			return true;
-		}
-		st = pl->slot.state;
-	}
-	if (st == SLOT_READY && pl->generation >= r->target) {
-		r->begun = false;
-		if (++r->i == r->n)
-			restart_end(ps, r, NULL);
-		return true;
-	}
-	if (st == SLOT_BACKOFF || st == SLOT_FAILED || st == SLOT_HELD || st == SLOT_OFF ||
-	    pl->generation > r->target) {
-		restart_failed(ps, r);
-		return true;
-	}
-	return false;
-}
-
-/* The restart that a callback ended is gone: begin again from the front whenever one moved. */
-static void
-settle_restarts(struct pools *ps)
-{
-	struct restart	*r;
-	bool		 moved;
-
-	do {
-		moved = false;
-		TAILQ_FOREACH(r, &ps->restarts, link) {
-			if ((moved = restart_step(ps, r)))
-				break;
-		}
-	} while (moved);
-}
+/* ---- looked at in the tail after every change ---- */
 
 static bool
 is_stopped(const struct pools *ps, bool rest)
 {
-	for (size_t i = 0; i < ps->n; i++) {
-		for (size_t k = 0; ps->list[i].rest == rest && k < ps->list[i].places_n; k++) {
-			if (ps->list[i].places[k].slot.state != SLOT_OFF)
-				return false;
-		}
+	EACH_HOLDER(ps, h) {
+		if (h->place->pool->rest == rest && h->slot.state != SLOT_OFF)
+			return false;
 	}
 	return true;
 }
@@ -672,7 +437,7 @@ settle(void *arg)
 {
 	struct pools	*ps = arg;
 
-	settle_restarts(ps);
+	changes_settle(ps);
 	for (int rest = 0; rest < 2; rest++) {
 		struct stop	 s = ps->stops[rest];
 
@@ -681,6 +446,69 @@ settle(void *arg)
 		ps->stops[rest].wanted = false;
 		s.fn(s.arg);
 	}
+}
+
+/* ---- places and those that hold them ---- */
+
+struct holder *
+holder_new(struct place *pl)
+{
+	struct holder	*h = mem_alloc(sizeof(*h));
+	struct loop	*loop = pl->pool->pools->loop;
+
+	slot_init(&h->slot, &slot_ops);
+	h->place = pl;
+	h->since = loop_now(loop);
+	h->timer = timer_new(loop, holder_timeout, h);
+	TAILQ_INSERT_TAIL(&pl->holders, h, next);
+	return h;
+}
+
+void
+holder_free(struct holder **hp)
+{
+	struct holder	*h = *hp;
+
+	*hp = NULL;
+	TAILQ_REMOVE(&h->place->holders, h, next);
+	timer_free(&h->timer);
+	free(h);
+}
+
+void
+holder_stop(struct holder *h, const char *why)
+{
+	if (h->slot.state == SLOT_STARTING)
+		child_blame(h->child, DEATH_ASKED, why);
+	(void)slot_event(&h->slot, SLEV_STOP);
+}
+
+struct place *
+place_new(struct pool *p, uint32_t no)
+{
+	struct place	*pl = mem_alloc(sizeof(*pl));
+
+	assert(no == p->places_n);
+	pl->pool = p;
+	pl->no = no;
+	pl->wanted = true;
+	snprintf(pl->name, sizeof(pl->name), "%s.%u", p->name, (unsigned)no);
+	TAILQ_INIT(&pl->holders);
+	pl->at = holder_new(pl);
+	p->places = mem_grow(p->places, p->places_n + 1, sizeof(*p->places));
+	p->places[p->places_n++] = pl;
+	return pl;
+}
+
+static void
+place_free(struct place **plp)
+{
+	struct holder	*h;
+
+	while ((h = TAILQ_FIRST(&(*plp)->holders)) != NULL)
+		holder_free(&h);
+	free(*plp);
+	*plp = NULL;
 }
 
 /* ---- the public face ---- */
@@ -706,18 +534,8 @@ pool_init(struct pools *ps, struct pool *p, const struct cfg_pool *cp)
 			abort();	/* cfgrow has checked it */
 	}
 	TAILQ_INIT(&p->graves);
-	p->places = mem_array(workers, sizeof(*p->places));
-	p->places_n = workers;
-	for (size_t i = 0; i < workers; i++) {
-		struct place	*pl = &p->places[i];
-
-		slot_init(&pl->slot, &slot_ops);
-		pl->pool = p;
-		pl->no = (uint32_t)i;
-		pl->since = loop_now(ps->loop);
-		snprintf(pl->name, sizeof(pl->name), "%s.%zu", name, i);
-		pl->timer = timer_new(ps->loop, place_timeout, pl);
-	}
+	for (uint32_t i = 0; i < workers; i++)
+		(void)place_new(p, i);
 }
 
 struct pools *
@@ -734,7 +552,7 @@ pools_new(struct loop *l, const struct cfg *cfg, struct journal *j, const char *
 	ps->arg = arg;
 	ps->look = timer_new(l, look, ps);
 	ps->settle = (struct loop_job){ .fn = settle, .arg = ps };
-	TAILQ_INIT(&ps->restarts);
+	TAILQ_INIT(&ps->changes);
 	ps->list = mem_array(cfg->pools_n + 1, sizeof(*ps->list));
 	if (cfg->token != NULL)
 		pool_init(ps, &ps->list[ps->n++], NULL);
@@ -747,23 +565,17 @@ void
 pools_free(struct pools **psp)
 {
 	struct pools	*ps = *psp;
-	struct restart	*r;
 	struct grave	*g;
 
 	if (ps == NULL)
 		return;
 	*psp = NULL;
-	while ((r = TAILQ_FIRST(&ps->restarts)) != NULL) {
-		TAILQ_REMOVE(&ps->restarts, r, link);
-		free(r->todo);
-		free(r);
-	}
-	EACH_PLACE(ps, pl) {
-		timer_free(&pl->timer);
-		if (pl->child == NULL)
+	changes_free(ps);
+	EACH_HOLDER(ps, h) {
+		if (h->child == NULL)
 			continue;
-		log_warnx("%s is killed: nobody waits for it any more", child_tag(pl->child));
-		child_abandon(&pl->child);
+		log_warnx("%s is killed: nobody waits for it any more", child_tag(h->child));
+		child_abandon(&h->child);
 	}
 	for (size_t i = 0; i < ps->n; i++) {
 		struct pool	*p = &ps->list[i];
@@ -773,6 +585,8 @@ pools_free(struct pools **psp)
 			free(g);
 		}
 		words_fini(&p->command);
+		for (size_t k = 0; k < p->places_n; k++)
+			place_free(&p->places[k]);
 		free(p->places);
 		free(p->name);
 	}
@@ -789,23 +603,23 @@ pools_start(struct pools *ps)
 {
 	ps->looked = loop_now(ps->loop);
 	timer_arm_ms(ps->look, LOOK_MS);
-	EACH_PLACE(ps, pl)
-		(void)slot_event(&pl->slot, SLEV_START);
+	EACH_HOLDER(ps, h)
+		(void)slot_event(&h->slot, SLEV_START);
 }
 
 static bool
-place_up(const struct place *pl)
+holder_up(const struct holder *h)
 {
-	return pl->child != NULL && child_is_up(pl->child);
+	return h->child != NULL && child_is_up(h->child);
 }
 
 void
 pools_self(struct pools *ps, uint64_t user, uint64_t application, uint64_t shards)
 {
 	ps->self = (struct msg_SELF){ .user = user, .application = application, .shards = shards };
-	EACH_PLACE(ps, pl) {
-		if (place_up(pl))
-			(void)child_send(pl->child, MSG_SELF, &ps->self);
+	EACH_HOLDER(ps, h) {
+		if (holder_up(h))
+			(void)child_send(h->child, MSG_SELF, &ps->self);
 	}
 }
 
@@ -814,9 +628,9 @@ pools_fault(struct pools *ps, struct span name, struct span spec)
 {
 	struct msg_FAULT	 m = { .name = name, .spec = spec };
 
-	EACH_PLACE(ps, pl) {
-		if (place_up(pl))
-			(void)child_send(pl->child, MSG_FAULT, &m);
+	EACH_HOLDER(ps, h) {
+		if (holder_up(h))
+			(void)child_send(h->child, MSG_FAULT, &m);
 	}
 }
 
@@ -839,62 +653,20 @@ pools_leftovers(struct pools *ps, void (*fn)(void *), void *arg)
 	    leftovers_gone, ps);
 }
 
-/*
- * Of the rest pool what serves nobody comes first: those that are not READY, then the spare.  The
- * active one is the one that was READY first (calls.h).
- */
-static int
-spare_first(const void *ap, const void *bp)
-{
-	const struct place	*a = *(struct place *const *)ap, *b = *(struct place *const *)bp;
-	uint64_t		 an = a->slot.state == SLOT_READY ? a->up_order : UINT64_MAX;
-	uint64_t		 bn = b->slot.state == SLOT_READY ? b->up_order : UINT64_MAX;
-
-	return an == bn ? 0 : an > bn ? -1 : 1;
-}
-
-int
-pools_restart(struct pools *ps, const char *name, enum restart_how how,
-    void (*fn)(void *, const char *), void *arg)
-{
-	struct restart	*r = mem_alloc(sizeof(*r));
-	bool		 rest = false;
-
-	EACH_PLACE(ps, pl) {
-		if (strcmp(name, pl->name) != 0 && strcmp(name, pl->pool->name) != 0)
-			continue;
-		r->todo = mem_grow(r->todo, r->n + 1, sizeof(struct place *));
-		r->todo[r->n++] = pl;
-		rest = pl->pool->rest;
-	}
-	if (r->n == 0) {
-		free(r);
-		return -1;
-	}
-	if (rest)
-		qsort(r->todo, r->n, sizeof(struct place *), spare_first);
-	r->how = how;
-	r->fn = fn;
-	r->arg = arg;
-	TAILQ_INSERT_TAIL(&ps->restarts, r, link);
-	loop_job_queue(ps->loop, &ps->settle);
-	return 0;
-}
-
 void
 pools_stop(struct pools *ps, bool rest, uint64_t finish_ms, uint64_t last_word_ms,
     void (*fn)(void *), void *arg)
 {
 	ps->stops[rest] = (struct stop){ true, fn, arg };
-	EACH_PLACE(ps, pl) {
-		if (pl->pool->rest != rest)
+	EACH_HOLDER(ps, h) {
+		struct pool	*p = h->place->pool;
+
+		if (p->rest != rest)
 			continue;
-		pl->pool->stopping = true;
-		pl->pool->finish_ms = finish_ms;
-		pl->pool->last_word_ms = last_word_ms;
-		if (pl->slot.state == SLOT_STARTING)
-			child_blame(pl->child, DEATH_ASKED, "stopped before it was ready");
-		(void)slot_event(&pl->slot, SLEV_STOP);
+		p->stopping = true;
+		p->finish_ms = finish_ms;
+		p->last_word_ms = last_word_ms;
+		holder_stop(h, "stopped before it was ready");
 	}
 	loop_job_queue(ps->loop, &ps->settle);
 }
@@ -902,8 +674,8 @@ pools_stop(struct pools *ps, bool rest, uint64_t finish_ms, uint64_t last_word_m
 void
 pools_hurry(struct pools *ps)
 {
-	EACH_PLACE(ps, pl)
-		(void)slot_event(&pl->slot, SLEV_HURRY);
+	EACH_HOLDER(ps, h)
+		(void)slot_event(&h->slot, SLEV_HURRY);
 }
 
 size_t
@@ -911,8 +683,8 @@ pools_alive(const struct pools *ps)
 {
 	size_t	 n = 0;
 
-	EACH_PLACE(ps, pl)
-		n += pl->child != NULL;
+	EACH_HOLDER(ps, h)
+		n += h->child != NULL;
 	return n;
 }
 
@@ -922,8 +694,8 @@ pools_owns_pid(const struct pools *ps, pid_t pid)
 	struct proc_stat	 st;
 
 	for (int i = 0; i < ANCESTORS_MAX && pid > 1; i++) {
-		EACH_PLACE(ps, pl) {
-			if (pl->child != NULL && child_pid(pl->child) == pid)
+		EACH_HOLDER(ps, h) {
+			if (h->child != NULL && child_pid(h->child) == pid)
 				return true;
 		}
 		if (!proc_stat(pid, &st))
@@ -931,69 +703,6 @@ pools_owns_pid(const struct pools *ps, pid_t pid)
 		pid = st.ppid;
 	}
 	return false;
-}
-
-static void
-view(struct pools *ps, const struct place *pl, struct worker_view *v)
-{
-	struct mono		 now = loop_now(ps->loop);
-	enum slot_state		 st = pl->slot.state;
-	struct proc_stat	 stat;
-
-	memset(v, 0, sizeof(*v));
-	v->pool = pl->pool->name;
-	v->role = pl->pool->role;
-	snprintf(v->name, sizeof(v->name), "%s", pl->name);
-	v->state = slot_state_name(st);
-	v->state_ms = mono_ms_between(pl->since, now);
-	v->generation = pl->generation;
-	v->restarts = pl->generation > 0 ? pl->generation - 1 : 0;
-	v->credit = pl->pool->credit;
-	v->last = newest_of(pl);
-	if (st == SLOT_BACKOFF || st == SLOT_FAILED)
-		v->retry_in_ms = mono_ms_until(now, pl->retry_at);
-	if (pl->child == NULL)
-		return;
-	v->pid = child_pid(pl->child);
-	v->uptime_ms = child_age_ms(pl->child);
-	v->scopes = child_scopes(pl->child);
-	if (proc_stat(v->pid, &stat))
-		v->rss_kib = stat.rss_kib;
-	if (!child_is_up(pl->child))
-		return;
-	v->child = pl->child;
-	v->open = ps->ops.open_n(ps->arg, pl->child);
-}
-
-void
-pools_each(struct pools *ps, const char *pool, void (*fn)(void *, const struct worker_view *),
-    void *arg)
-{
-	struct worker_view	 v;
-
-	EACH_PLACE(ps, pl) {
-		if (pool != NULL && strcmp(pl->pool->name, pool) != 0)
-			continue;
-		view(ps, pl, &v);
-		fn(arg, &v);
-	}
-}
-
-size_t
-pools_obituaries(struct pools *ps, const char *worker, const struct obituary **out, size_t max)
-{
-	const struct grave	*g;
-	size_t			 n = 0;
-
-	EACH_PLACE(ps, pl) {
-		if (strcmp(pl->name, worker) != 0)
-			continue;
-		TAILQ_FOREACH(g, &pl->pool->graves, link) {
-			if (g->slot == pl->no && n < max)
-				out[n++] = &g->o;
-		}
-	}
-	return n;
 }
 
 size_t

@@ -68,11 +68,31 @@ enum restart_how {
 	RESTART_NOW,		/* as PLAIN, with T1 = 0 */
 };
 /*
- * Replace the processes of a pool ("echo") or of one slot ("echo.0"), one after another.  Not
- * throttled.  HELD and FAILED slots are started too.  fn is called once: NULL when all are READY,
- * else a sentence.  -1: no such name.
+ * What an operator or a reload asks for.  fn is called once, in a later turn: NULL when it is done,
+ * else a sentence.  -1: no such name; then fn is not called.
+ *	name	a pool ("echo") or one place of it ("echo.0")
+ *
+ * Replace processes, one place after another.  Not throttled.  HELD and FAILED ones are started too,
+ * drained ones of a pool stay as they are.  Done when all are READY: rolling, the processes that were
+ * taken over from go on with what they hold, up to drain_rolling; at most LEAVING_MAX of a place.
+ * An heir that does not get READY ends the restart, and whoever held the place holds it on.
  */
 int		 pools_restart(struct pools *, const char *name, enum restart_how,
+		    void (*fn)(void *arg, const char *why), void *arg);
+/*
+ * Finish what it holds (up to drain_rolling), end, stay down until pools_resume; not remembered by
+ * another supervisor.  Done when it is down.  One of the rest workers must stay READY.
+ */
+int		 pools_drain(struct pools *, const char *name,
+		    void (*fn)(void *arg, const char *why), void *arg);
+/* Start what is drained, held, failed or backing off.  Done when READY. */
+int		 pools_resume(struct pools *, const char *name,
+		    void (*fn)(void *arg, const char *why), void *arg);
+/*
+ * So many places from now on.  More: done when the new ones are READY.  Fewer: done when the last
+ * places take nothing new; their processes finish as in a rolling restart.  Not of the rest pool.
+ */
+int		 pools_scale(struct pools *, const char *pool, uint64_t workers,
 		    void (*fn)(void *arg, const char *why), void *arg);
 
 /*
@@ -134,6 +154,8 @@ struct worker_view {
 	uint64_t	 uptime_ms, open, scopes, credit;
 	uint64_t	 rss_kib;
 	uint64_t	 retry_in_ms;		/* BACKOFF, FAILED */
+	uint64_t	 ends_in_ms;		/* DRAINING: it is killed then */
+	bool		 heir;			/* it takes over when it is READY */
 	bool		 active;		/* filled by the caller for rest */
 	const struct obituary *last;		/* NULL: none died yet */
 	struct child	*child;			/* NULL: no process that is up */
@@ -147,6 +169,24 @@ size_t		 pools_held(const struct pools *, const struct child *, struct held *out
 /* One of them; false: it does not hold it. */
 bool		 pools_holds(const struct pools *, const struct child *, uint64_t delivery,
 		    struct held *out);
+/*
+ * The processes beside those: heirs, and those that were taken over from or whose place was given
+ * up.  Their name is their tag ("echo.0#3").
+ */
+void		 pools_each_beside(struct pools *, const char *pool,
+		    void (*fn)(void *arg, const struct worker_view *), void *arg);
+struct pool_view {
+	const char	*name, *role;
+	uint64_t	 configured, running, ready;	/* places: in the file, now, READY */
+	uint64_t	 beside;		/* processes that pools_each_beside shows */
+	uint64_t	 credit;		/* of one worker */
+	uint64_t	 open, restarts, recycled;
+	/* The heir that was lost last, if none took over since: its place, why, when; NULL none. */
+	const char	*lost, *lost_text;
+	uint64_t	 lost_wall_ms;
+};
+void		 pools_each_pool(struct pools *,
+		    void (*fn)(void *arg, const struct pool_view *), void *arg);
 /* The kept obituaries of a slot, newest first. */
 size_t		 pools_obituaries(struct pools *, const char *worker, const struct obituary **out,
 		    size_t max);

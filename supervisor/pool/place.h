@@ -1,0 +1,158 @@
+/*
+ * place - pools, their places and the processes that hold them.  Private to pool/.
+ *
+ * A place ("echo.0") is held by one process at a time.  Beside it there may be an heir, which takes
+ * over when it is READY, and processes that were taken over from: they finish what they hold.
+ * pool.c carries out what slot.c decides, change.c what an operator or an option asks for, view.c
+ * tells status, hello.c writes what a process is told first.
+ */
+#ifndef SUPERVISOR_POOL_PLACE_H
+#define SUPERVISOR_POOL_PLACE_H
+
+#include <sys/queue.h>
+
+#include "common/words.h"
+#include "supervisor/pool/child.h"
+#include "supervisor/pool/pool.h"
+#include "supervisor/pool/slot.h"
+
+#define LEAVING_MAX	2	/* processes of a place that were taken over from */
+
+struct grave {
+	TAILQ_ENTRY(grave) link;
+	uint32_t	 slot;
+	struct obituary	 o;
+};
+
+/* One process, or the wish for one. */
+struct holder {
+	struct slot	 slot;			/* first: the callbacks of slot.c get it back */
+	struct place	*place;
+	struct child	*child;			/* NULL: no process */
+	struct timer	*timer;
+	uint64_t	 generation;
+	struct mono	 since, retry_at;
+	struct mono	 end_at;		/* of the drain under way */
+	uint64_t	 last_word_ms;
+	uint64_t	 up_order;		/* rises with each READY of any pool */
+	uint64_t	 finished;		/* deliveries that it acked or handed back */
+	uint64_t	 jitter;		/* recycle.h */
+	bool		 told;			/* on_draining was called for this process */
+	bool		 now;			/* its drain has no T1 */
+	TAILQ_ENTRY(holder) next;
+};
+TAILQ_HEAD(holders, holder);
+
+struct place {
+	struct pool	*pool;
+	uint32_t	 no;
+	char		 name[48];		/* "echo.0" */
+	bool		 wanted;		/* false: the pool was scaled down below it */
+	bool		 recycling;		/* its heir is there because of a limit */
+	uint64_t	 generation;		/* the last one that was used */
+	struct holders	 holders;		/* all of them, oldest first */
+	struct holder	*at;			/* never NULL */
+	struct holder	*heir;			/* NULL: nobody is to take over */
+	/* The heir that was lost last, until another one takes over. */
+	uint64_t	 lost, lost_wall_ms;	/* its generation; 0 none */
+	char		 lost_text[256];
+	struct mono	 recycle_at;		/* not before */
+};
+
+struct pool {
+	struct pools	*pools;
+	char		*name;
+	char		 role[CFG_ROLE_BYTES];
+	struct words	 command;		/* of a handler "exec:"; empty: bulkhead-worker */
+	const struct cfg_list *env;		/* of it */
+	bool		 rest, stopping;
+	uint64_t	 credit;
+	uint64_t	 finish_ms, last_word_ms;	/* of the stop */
+	uint64_t	 recycled;
+	struct place	**places;		/* never fewer: see place.wanted */
+	size_t		 places_n;
+	TAILQ_HEAD(graves, grave) graves;		/* newest first */
+	size_t		 graves_n;
+};
+
+struct stop {
+	bool		 wanted;
+	void		(*fn)(void *);
+	void		*arg;
+};
+
+struct change;
+
+struct pools {
+	struct loop		*loop;
+	const struct cfg	*cfg;
+	struct journal		*journal;
+	char			*program;
+	struct pools_ops	 ops;
+	void			*arg;
+	struct pool		*list;		/* rest first */
+	size_t			 n;
+	struct msg_SELF		 self;		/* user 0: not known yet */
+	uint64_t		 ups;
+	struct timer		*look;
+	struct mono		 looked, recycle_looked;
+	struct loop_job		 settle;
+	TAILQ_HEAD(changes, change)  changes;
+	struct stop		 stops[2];	/* handlers, rest */
+	struct leftovers	*leftovers;
+	void			(*left_fn)(void *);
+	void			*left_arg;
+};
+
+#define EACH_POOL(ps, p)							\
+	for (struct pool *p = (ps)->list; p < (ps)->list + (ps)->n; p++)
+/* Those too that are not wanted. */
+#define EACH_PLACE(ps, pl)							\
+	EACH_POOL(ps, pool_)							\
+		for (struct place **at_ = pool_->places, *pl;			\
+		    at_ < pool_->places + pool_->places_n && (pl = *at_, true); at_++)
+/* Every process of every place; none may be removed meanwhile. */
+#define EACH_HOLDER(ps, h)							\
+	EACH_PLACE(ps, place_)							\
+		for (struct holder *h = TAILQ_FIRST(&place_->holders); h != NULL; \
+		    h = TAILQ_NEXT(h, next))
+
+static inline struct holder *
+holder_of(struct slot *s)
+{
+	return (struct holder *)s;
+}
+
+/* Was it taken over from, or is its place given up? */
+static inline bool
+holder_leaves(const struct holder *h)
+{
+	return h != h->place->heir && (h != h->place->at || !h->place->wanted);
+}
+
+/* ---- pool.c ---- */
+struct holder	*holder_new(struct place *);
+void		 holder_free(struct holder **);		/* its process is gone */
+struct place	*place_new(struct pool *, uint32_t no);
+/* Not wanted any more, whatever it is at: its process is ended in its order. */
+void		 holder_stop(struct holder *, const char *why);
+
+/* ---- change.c ---- */
+/* After any change of any slot: heirs that were lost, processes that have ended, changes under way. */
+void		 changes_settle(struct pools *);
+void		 changes_free(struct pools *);
+/* The heir is READY: it holds the place from now on, and its forerunner drains. */
+void		 place_inherit(struct holder *heir);
+/* Replace what is above a limit of its pool. */
+void		 changes_recycle(struct pools *);
+
+/* ---- hello.c ---- */
+/* The options of HELLO; with secrets, so the caller wipes it. */
+void		 hello_options(const struct pool *, struct buf *);
+
+/* ---- view.c ---- */
+/* The obituary of this generation, or of the newest when it is 0.  NULL: none is kept. */
+const struct obituary *place_obituary(const struct place *, uint64_t generation);
+const struct cfg_pool *pool_cfg(const struct pool *);	/* NULL: the rest pool */
+
+#endif

@@ -1,0 +1,159 @@
+/*
+ * view - pools, places and processes as status shows them.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "supervisor/pool/place.h"
+#include "supervisor/pool/proc.h"
+
+const struct obituary *
+place_obituary(const struct place *pl, uint64_t generation)
+{
+	const struct grave	*g;
+
+	TAILQ_FOREACH(g, &pl->pool->graves, link) {
+		if (g->slot == pl->no && (generation == 0 || g->o.generation == generation))
+			return &g->o;
+	}
+	return NULL;
+}
+
+const struct cfg_pool *
+pool_cfg(const struct pool *p)
+{
+	const struct cfg	*cfg = p->pools->cfg;
+
+	for (size_t i = 0; i < cfg->pools_n; i++) {
+		if (strcmp(cfg->pools[i].name, p->name) == 0)
+			return &cfg->pools[i];
+	}
+	return NULL;
+}
+
+static void
+view(struct pools *ps, const struct holder *h, struct worker_view *v)
+{
+	struct mono		 now = loop_now(ps->loop);
+	const struct place	*pl = h->place;
+	enum slot_state		 st = h->slot.state;
+	struct proc_stat	 stat;
+
+	memset(v, 0, sizeof(*v));
+	v->pool = pl->pool->name;
+	v->role = pl->pool->role;
+	snprintf(v->name, sizeof(v->name), "%s", pl->name);
+	v->state = slot_state_name(st);
+	v->state_ms = mono_ms_between(h->since, now);
+	v->generation = h->generation;
+	v->restarts = pl->generation > 0 ? pl->generation - 1 : 0;
+	v->credit = pl->pool->credit;
+	v->last = place_obituary(pl, 0);
+	v->heir = h == pl->heir;
+	if (st == SLOT_BACKOFF || st == SLOT_FAILED)
+		v->retry_in_ms = mono_ms_until(now, h->retry_at);
+	if (st == SLOT_DRAINING)
+		v->ends_in_ms = mono_ms_until(now, h->end_at);
+	if (h->child == NULL)
+		return;
+	v->pid = child_pid(h->child);
+	v->uptime_ms = child_age_ms(h->child);
+	v->scopes = child_scopes(h->child);
+	if (proc_stat(v->pid, &stat))
+		v->rss_kib = stat.rss_kib;
+	if (!child_is_up(h->child))
+		return;
+	v->child = h->child;
+	v->open = ps->ops.open_n(ps->arg, h->child);
+}
+
+void
+pools_each(struct pools *ps, const char *pool, void (*fn)(void *, const struct worker_view *),
+    void *arg)
+{
+	struct worker_view	 v;
+
+	EACH_PLACE(ps, pl) {
+		if (!pl->wanted || (pool != NULL && strcmp(pl->pool->name, pool) != 0))
+			continue;
+		view(ps, pl->at, &v);
+		fn(arg, &v);
+	}
+}
+
+void
+pools_each_beside(struct pools *ps, const char *pool,
+    void (*fn)(void *, const struct worker_view *), void *arg)
+{
+	struct worker_view	 v;
+
+	EACH_HOLDER(ps, h) {
+		if ((h == h->place->at && h->place->wanted) || h->child == NULL ||
+		    (pool != NULL && strcmp(h->place->pool->name, pool) != 0))
+			continue;
+		view(ps, h, &v);
+		snprintf(v.name, sizeof(v.name), "%s", child_tag(h->child));
+		fn(arg, &v);
+	}
+}
+
+static void
+pool_view(struct pools *ps, const struct pool *p, struct pool_view *v)
+{
+	const struct cfg_pool	*cp = pool_cfg(p);
+	struct holder		*h;
+
+	memset(v, 0, sizeof(*v));
+	v->name = p->name;
+	v->role = p->role;
+	v->configured = cp == NULL ? p->places_n : cp->workers;
+	v->credit = p->credit;
+	v->recycled = p->recycled;
+	for (size_t i = 0; i < p->places_n; i++) {
+		const struct place	*pl = p->places[i];
+
+		v->running += pl->wanted;
+		v->ready += pl->wanted && pl->at->slot.state == SLOT_READY;
+		v->restarts += pl->generation > 0 ? pl->generation - 1 : 0;
+		TAILQ_FOREACH(h, &pl->holders, next) {
+			if (h->child == NULL)
+				continue;
+			v->beside += h != pl->at || !pl->wanted;
+			v->open += child_is_up(h->child) ? ps->ops.open_n(ps->arg, h->child) : 0;
+		}
+		if (pl->lost != 0 && pl->lost_wall_ms >= v->lost_wall_ms) {
+			v->lost = pl->name;
+			v->lost_text = pl->lost_text;
+			v->lost_wall_ms = pl->lost_wall_ms;
+		}
+	}
+}
+
+void
+pools_each_pool(struct pools *ps, void (*fn)(void *, const struct pool_view *), void *arg)
+{
+	struct pool_view	 v;
+
+	EACH_POOL(ps, p) {
+		pool_view(ps, p, &v);
+		fn(arg, &v);
+	}
+}
+
+size_t
+pools_obituaries(struct pools *ps, const char *worker, const struct obituary **out, size_t max)
+{
+	const struct grave	*g;
+	size_t			 n = 0;
+
+	EACH_PLACE(ps, pl) {
+		if (strcmp(pl->name, worker) != 0)
+			continue;
+		TAILQ_FOREACH(g, &pl->pool->graves, link) {
+			if (g->slot == pl->no && n < max)
+				out[n++] = &g->o;
+		}
+	}
+	return n;
+}
