@@ -38,6 +38,8 @@ struct kept {
 	uint64_t		 number;	/* as from calls it */
 	uint64_t		 delivery, ordinal, channel, reply_to, flags;
 	uint64_t		 end;		/* kind of the last STREAM_END; 0 none */
+	uint64_t		 said;		/* bytes of the text that this attempt sent so far */
+	uint64_t		 heard;		/* of them in one piece at this rest worker */
 	uint64_t		 deaths;	/* of rest workers that had it */
 	struct mono		 due;		/* of an orphan; never: it is none */
 	TAILQ_ENTRY(kept)	 in_line;
@@ -102,6 +104,7 @@ worker_owns(struct streams *st, struct kept *k, struct child *from, uint64_t num
 {
 	k->from = from;
 	k->number = number;
+	k->said = 0;
 	k->due = MONO_NEVER;
 	RB_INSERT(kept_numbers, &st->numbers, k);
 }
@@ -210,7 +213,7 @@ give(struct streams *st, struct kept *k)
 	if (st->active == NULL)
 		return;
 	k->was = k->rest == st->active ? k->wire : 0;
-	k->end = 0;			/* whoever gets it knows neither text nor end */
+	k->end = k->heard = 0;		/* whoever gets it knows neither text nor end */
 	leave_rest(st, k);
 	m.stream = k->wire = ++st->wire;
 	k->rest = st->active;
@@ -417,15 +420,26 @@ streams_text(struct streams *st, struct child *child, const struct msg_STREAM_TE
 {
 	struct kept		*k = by_number(st, child, m->stream);
 	struct msg_STREAM_TEXT	 out = *m;
+	uint64_t		 to = m->offset + m->text.n;
 
 	(void)why_r;
-	if (k == NULL || k->rest == NULL || k->end != 0)
+	if (k == NULL || k->end != 0)
 		return 0;
+	if (k->said < to)
+		k->said = to;
+	if (k->rest == NULL)
+		return 0;
+	if (m->offset <= k->heard && k->heard < to)
+		k->heard = to;
 	out.stream = k->wire;
 	(void)child_send(k->rest, MSG_STREAM_TEXT, &out);
 	return 0;
 }
 
+/*
+ * An end that was sent before the handler heard of the next rest worker arrives at that one without
+ * its text, and would make it an empty reply.  It comes again, with the text.
+ */
 int
 streams_end(struct streams *st, struct child *child, const struct msg_STREAM_END *m,
     const char **why_r)
@@ -433,7 +447,7 @@ streams_end(struct streams *st, struct child *child, const struct msg_STREAM_END
 	struct kept	*k = by_number(st, child, m->stream);
 
 	(void)why_r;
-	if (k != NULL && k->end == 0)
+	if (k != NULL && k->end == 0 && k->rest != NULL && k->heard == k->said)
 		end(k, m->kind, m->note);
 	return 0;
 }

@@ -379,6 +379,29 @@ no_rest_worker_for_a_while(void **state)
 	assert_int_equal(streams_open_n(st, &r1), 2);
 }
 
+/* Text and end that were on their way when the rest worker died: the end alone is no reply. */
+static void
+end_that_lost_its_text(void **state)
+{
+	(void)state;
+	grown();
+	text(&a, 1, 4);
+	dies(&r0, &r1);
+	got(&r1);
+	end(&a, 1, 1);
+	GOT(r1, "");
+	says(&r1, r1.wire, 1, 0, 901, 0);
+	GOT(a, "state(1,0);");
+	text(&a, 1, 8);			/* that, too, was said before a heard of r1 */
+	end(&a, 1, 1);
+	GOT(r1, "text(8);");
+	text(&a, 1, 0);
+	text(&a, 1, 4);
+	text(&a, 1, 8);
+	end(&a, 1, 1);
+	GOT(r1, "text(0);text(4);text(8);end(1);");
+}
+
 static void
 in_too_many_dead_workers(void **state)
 {
@@ -729,6 +752,7 @@ main(void)
 		TEST(opened_again_at_the_next),
 		TEST(asked_without_an_answer),
 		TEST(no_rest_worker_for_a_while),
+		TEST(end_that_lost_its_text),
 		TEST(in_too_many_dead_workers),
 		TEST(in_one_more_dead_worker),
 		TEST(in_many_restarted_workers),
