@@ -108,7 +108,9 @@ help:
 	@echo 'make bench               CPU per event, latency, memory beside a floor program; about 2 minutes'
 	@echo 'make lint                clang-tidy, cppcheck, form of the tables'
 	@echo 'make docs                protocol and option tables from proto/'
-	@echo 'make install DESTDIR= PREFIX=/usr/local'
+	@echo 'make install             programs, manuals, units, and as root the user; DESTDIR= PREFIX=/usr/local'
+	@echo 'make uninstall           what install put there; configuration and user stay'
+	@echo 'make deb                 a Debian package in $(BUILD)/deb/'
 	@echo 'make clean'
 
 # V=1 shows the commands.
@@ -210,16 +212,68 @@ docs: all
 	scripts/gen-docs
 
 # ---- install ----
-install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man8 \
-	    $(DESTDIR)$(PREFIX)/share/doc/bulkhead/examples
-	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin/
-	install -m 644 supervisor/ctl/bulkheadctl.1 $(DESTDIR)$(PREFIX)/share/man/man1/
-	install -m 644 supervisor/bulkheadd.8 $(DESTDIR)$(PREFIX)/share/man/man8/
-	install -m 644 proto/README.md proto/contract.h proto/messages.def $(DESTDIR)$(PREFIX)/share/doc/bulkhead/
-	install -m 755 worker/examples/*.py $(DESTDIR)$(PREFIX)/share/doc/bulkhead/examples/
+BINDIR	= $(PREFIX)/bin
+MANDIR	= $(PREFIX)/share/man
+DOCDIR	= $(PREFIX)/share/doc/bulkhead
+DATADIR	= $(PREFIX)/share/bulkhead
+UNITDIR	?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+CONFDIR	?= /etc/bulkhead
+UNITS	:= bulkhead.service bulkhead@.service
+EXAMPLES := $(wildcard worker/examples/*.py)
+MAN1	:= supervisor/ctl/bulkheadctl.1
+MAN8	:= supervisor/bulkheadd.8
+# What is there already is the operator's.
+keep	= test -e $(2) || install -m $(1) $(3) $(2)
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+.PHONY: install install-files install-host uninstall deb
+install: install-files
+	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory install-host; fi
+
+install-files: all
+	install -d $(addprefix $(DESTDIR),$(BINDIR) $(MANDIR)/man1 $(MANDIR)/man8 $(UNITDIR) $(SYSUSERSDIR) \
+	    $(DOCDIR) $(DATADIR)/examples $(DATADIR)/s6/bulkhead $(DATADIR)/runit/bulkhead $(CONFDIR))
+	install -m 755 $(PROGRAMS) $(DESTDIR)$(BINDIR)/
+	install -m 644 $(MAN1) $(DESTDIR)$(MANDIR)/man1/
+	install -m 644 $(MAN8) $(DESTDIR)$(MANDIR)/man8/
+	install -m 644 LICENSE README.md scripts/bulkhead.conf $(DESTDIR)$(DOCDIR)/
+	install -m 644 proto/README.md $(DESTDIR)$(DOCDIR)/protocol.md
+	install -m 644 proto/contract.h proto/messages.def $(DESTDIR)$(DOCDIR)/
+	$(if $(EXAMPLES),install -m 755 $(EXAMPLES) $(DESTDIR)$(DATADIR)/examples/)
+	cp scripts/s6/bulkhead/* $(DESTDIR)$(DATADIR)/s6/bulkhead/
+	cp scripts/runit/bulkhead/* $(DESTDIR)$(DATADIR)/runit/bulkhead/
+	for u in $(UNITS); do sed 's|@bindir@|$(BINDIR)|' scripts/systemd/$$u >$(DESTDIR)$(UNITDIR)/$$u; done
+	install -m 644 scripts/systemd/bulkhead.sysusers $(DESTDIR)$(SYSUSERSDIR)/bulkhead.conf
+	$(call keep,644,$(DESTDIR)$(CONFDIR)/bulkhead.conf,scripts/bulkhead.conf)
+
+# The machine's own: user, rights, an empty token file to fill in.
+install-host:
+	systemd-sysusers $(SYSUSERSDIR)/bulkhead.conf
+	chown root:bulkhead $(CONFDIR) && chmod 0750 $(CONFDIR)
+	$(call keep,600,$(CONFDIR)/token,/dev/null)
+	if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+	@echo 'installed.  Put the token into $(CONFDIR)/token, then: systemctl enable --now bulkhead'
+
+# Configuration, token, state and user stay.
+uninstall:
+	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,$(notdir $(PROGRAMS))) \
+	    $(addprefix $(DESTDIR)$(MANDIR)/man1/,$(notdir $(MAN1))) \
+	    $(addprefix $(DESTDIR)$(MANDIR)/man8/,$(notdir $(MAN8))) \
+	    $(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS)) $(DESTDIR)$(SYSUSERSDIR)/bulkhead.conf
+	rm -rf $(DESTDIR)$(DOCDIR) $(DESTDIR)$(DATADIR)
+	@echo '$(DESTDIR)$(CONFDIR) and the user bulkhead stay'
+
+# A Debian package from what git knows, in $(BUILD)/deb/.  Needs debhelper and dpkg-dev: scripts/deps deb
+deb:
+	rm -rf $(BUILD)/deb && mkdir -p $(BUILD)/deb/bulkhead-$(VERSION)
+	git ls-files -z | tar --null -T - -c | tar -x -C $(BUILD)/deb/bulkhead-$(VERSION)
+	cp -r scripts/debian $(BUILD)/deb/bulkhead-$(VERSION)/debian
+	sed -e 's/@VERSION@/$(VERSION)/' -e "s/@DATE@/$$(git log -1 --format=%cD)/" scripts/debian/changelog.in \
+	    >$(BUILD)/deb/bulkhead-$(VERSION)/debian/changelog
+	cd $(BUILD)/deb/bulkhead-$(VERSION) && env -u MAKEFLAGS -u MAKELEVEL dpkg-buildpackage -us -uc -b
+	@ls $(BUILD)/deb/*.deb
+
+-include $(shell find $(BUILD) -name '*.d' -type f -not -path '*/deb/*' 2>/dev/null)
 
 .PHONY: clean
 clean:

@@ -281,6 +281,22 @@ is_needed(const struct cfg_option *o)
 	    (strcmp(o->name, "base_url") == 0 || strcmp(o->name, "name") == 0));
 }
 
+/*
+ * A default that the process manager knows better: RUNTIME_DIRECTORY of systemd.exec(5), of several
+ * the first.
+ */
+static const char *
+default_of(const struct cfg_option *o, char *dst, size_t bytes)
+{
+	const char	*dir;
+
+	if (strcmp(o->name, "runtime_dir") != 0 || (dir = getenv("RUNTIME_DIRECTORY")) == NULL ||
+	    dir[0] != '/')
+		return o->def;
+	snprintf(dst, bytes, "%.*s", (int)strcspn(dir, ":"), dir);
+	return dst;
+}
+
 /* Check one option of the file or its default, and make its rows. */
 static void
 read_option(struct check *c, cfg_t *confused, const struct cfg_option *o, size_t section,
@@ -288,8 +304,8 @@ read_option(struct check *c, cfg_t *confused, const struct cfg_option *o, size_t
 {
 	const struct cfgscan_set	*set = cfgscan_find(&c->s, o, section);
 	cfg_opt_t			*opt = cfg_getopt(confused, o->name);
-	const char			*text = o->def;
-	char				 where[96], why[CFGROW_WHY_BYTES], *tidied;
+	char				 where[96], why[CFGROW_WHY_BYTES], dir[PATH_MAX], *tidied;
+	const char			*text = default_of(o, dir, sizeof(dir));
 	unsigned			 line = 0;
 	uint64_t			 v = 0;
 
@@ -321,13 +337,24 @@ read_option(struct check *c, cfg_t *confused, const struct cfg_option *o, size_t
 	mem_wipe_free(&tidied);
 }
 
+/* LoadCredential=token:... of systemd.exec(5): false when there is none. */
+static bool
+find_credential(char *dst, size_t bytes)
+{
+	const char	*dir = getenv("CREDENTIALS_DIRECTORY");
+
+	return dir != NULL && dir[0] == '/' &&
+	    (size_t)snprintf(dst, bytes, "%s/token", dir) < bytes && access(dst, F_OK) == 0;
+}
+
 static void
 read_token_options(struct check *c, cfg_t *cfg, bool need_token)
 {
 	const struct cfg_option		*row = cfgrow_find(SPAN("token"), CFG_SCOPE_GLOBAL);
 	const struct cfgscan_set	*token, *file;
-	const char			*path;
-	char				*text, why[CFGROW_WHY_BYTES];
+	const char			*path = NULL;
+	char				*text, why[CFGROW_WHY_BYTES], credential[PATH_MAX];
+	unsigned			 line = 0;
 	uint64_t			 v;
 
 	token = cfgscan_find(&c->s, row, SIZE_MAX);
@@ -335,18 +362,22 @@ read_token_options(struct check *c, cfg_t *cfg, bool need_token)
 	if (token != NULL && file != NULL)
 		cfgscan_say(&c->s, file->line > token->line ? file->line : token->line,
 		    "\"token\" and \"token_file\" are both set; keep one");
-	else if (token == NULL && file == NULL && need_token)
+	else if (file != NULL) {
+		path = cfg_getstr(cfg, "token_file");
+		line = file->line;
+	} else if (token == NULL && find_credential(credential, sizeof(credential)))
+		path = credential;
+	else if (token == NULL && need_token)
 		cfgscan_say(&c->s, 0, "neither \"token\" nor \"token_file\" is set");
-	path = file == NULL || token != NULL ? NULL : cfg_getstr(cfg, "token_file");
 	if (path == NULL || path[0] != '/')	/* the latter has been complained about */
 		return;
-	text = read_secret(c, "token_file", path, file->line, need_token);
+	text = read_secret(c, "token_file", path, line, need_token);
 	if (text == NULL)
 		return;
 	if (cfgrow_check(row, " from \"token_file\"", text, &v, why) == 0)
 		add_row(c, row->scope, "", row->name, text);
 	else if (need_token)
-		cfgscan_say(&c->s, file->line, "%s", why);
+		cfgscan_say(&c->s, line, "%s", why);
 	mem_wipe_free(&text);
 }
 

@@ -78,7 +78,7 @@ print_command(FILE *f, const struct command *c)
 static void
 print_help(FILE *f)
 {
-	fputs("usage: bulkheadctl [-j] [-s SOCKET] [--no-wait] [--timeout SECS] COMMAND"
+	fputs("usage: bulkheadctl [-j] [-s SOCKET | -i NAME] [--no-wait] [--timeout SECS] COMMAND"
 	    " [ARGUMENTS]\n\n"
 	    "commands:\n", f);
 	for (size_t i = 0; i < COMMANDS_N; i++)
@@ -92,6 +92,7 @@ print_help(FILE *f)
 	fputs("\noptions:\n"
 	    "  -s, --socket SOCKET   control socket; default $BULKHEAD_SOCKET, else\n"
 	    "                        " SOCKET_DEFAULT "\n"
+	    "  -i, --instance NAME   the bot of the unit bulkhead@NAME\n"
 	    "  -j, --json            print the answer as JSON\n"
 	    "      --no-wait         do not wait until what was started is done\n"
 	    "      --timeout SECS    give up after so long (default 60)\n"
@@ -493,7 +494,7 @@ ask(struct ctl *ctl, int argc, char **argv)
 static int
 find_test_worker(int argc, char **argv)
 {
-	static const char *const	 with_value[] = { "-s", "--socket", "--timeout" };
+	static const char *const	 with_value[] = { "-s", "--socket", "-i", "--instance", "--timeout" };
 	int				 i;
 
 	for (i = 1; i < argc && argv[i][0] == '-'; i++)
@@ -505,6 +506,18 @@ find_test_worker(int argc, char **argv)
 	return i < argc && strcmp(argv[i], TEST_WORKER) == 0 ? i : argc;
 }
 
+/* Where the unit bulkhead@NAME has its socket. */
+static const char *
+instance_socket(const char *name)
+{
+	static char	 path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+
+	if (name[0] == '\0' || strchr(name, '/') != NULL || (size_t)snprintf(path, sizeof(path),
+	    "/run/bulkhead-%s/control.sock", name) >= sizeof(path))
+		errx(CTL_EXIT_USAGE, "-i %s: not the name of an instance", name);
+	return path;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -512,6 +525,7 @@ main(int argc, char **argv)
 	enum { OPT_NO_WAIT = 256, OPT_TIMEOUT, OPT_VERSION, OPT_FLAG };
 	static const struct option options[] = {
 		{ "socket", required_argument, NULL, 's' },
+		{ "instance", required_argument, NULL, 'i' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "no-wait", no_argument, NULL, OPT_NO_WAIT },
 		{ "timeout", required_argument, NULL, OPT_TIMEOUT },
@@ -531,7 +545,7 @@ main(int argc, char **argv)
 	int			 ch, at, test = find_test_worker(argc, argv);
 
 	log_std_fds();
-	while ((ch = getopt_long(test, argv, "s:jh", options, &at)) != -1) {
+	while ((ch = getopt_long(test, argv, "s:i:jh", options, &at)) != -1) {
 		switch (ch) {
 		case OPT_FLAG:
 			snprintf(flag, sizeof(flag), "--%s", options[at].name);
@@ -539,6 +553,9 @@ main(int argc, char **argv)
 			break;
 		case 's':
 			ctl.path = optarg;
+			break;
+		case 'i':
+			ctl.path = instance_socket(optarg);
 			break;
 		case 'j':
 			ctl.json = true;

@@ -618,6 +618,38 @@ the_token_from_its_file(void **state)
 	cfg_unload(&c);
 }
 
+/* What systemd gives a service: LoadCredential=token:..., RuntimeDirectory=. */
+static void
+a_service_of_systemd(void **state)
+{
+	struct cfg	*c;
+	char		*credential = mem_printf("%s/token", dir);
+	char		*empty = mem_printf("b.conf: \"token_file\" is empty in its first line: %s",
+	    credential);
+
+	(void)state;
+	put_file(credential, "from.systemd\n", 13);
+	(void)setenv("CREDENTIALS_DIRECTORY", dir, 1);
+	(void)setenv("RUNTIME_DIRECTORY", "/run/bulkhead-one:/run/other", 1);
+	c = expect_good(POOL, true);
+	assert_string_equal(c->token, "from.systemd");
+	assert_string_equal(c->runtime_dir, "/run/bulkhead-one");
+	cfg_unload(&c);
+	/* The file knows better. */
+	c = expect_good(TOKEN "runtime_dir = \"/run/mine\"\n" POOL, true);
+	assert_string_not_equal(c->token, "from.systemd");
+	assert_string_equal(c->runtime_dir, "/run/mine");
+	cfg_unload(&c);
+	put_file(credential, "\n", 1);
+	expect_bad(POOL, empty);
+	(void)unlink(credential);
+	expect_bad(POOL, "b.conf: neither \"token\" nor \"token_file\" is set");
+	(void)unsetenv("CREDENTIALS_DIRECTORY");
+	(void)unsetenv("RUNTIME_DIRECTORY");
+	free(credential);
+	free(empty);
+}
+
 static void
 models_and_chat(void **state)
 {
@@ -945,6 +977,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(odd_files),
 		cmocka_unit_test(cut_anywhere),
 		cmocka_unit_test(the_token_from_its_file),
+		cmocka_unit_test(a_service_of_systemd),
 		cmocka_unit_test(models_and_chat),
 		cmocka_unit_test(the_table_is_sound),
 		cmocka_unit_test(a_frame_is_checked_again),
