@@ -51,6 +51,7 @@ SUPERVISOR_SRCS := \
 	supervisor/journal/path.c supervisor/journal/channels.c \
 	supervisor/delivery/route.c supervisor/delivery/queue.c supervisor/delivery/narrow.c supervisor/delivery/keys.c \
 	supervisor/delivery/workers.c supervisor/delivery/give.c supervisor/delivery/poison.c \
+	supervisor/delivery/backfill.c supervisor/delivery/fetchgap.c \
 	supervisor/delivery/answer.c supervisor/delivery/stale.c \
 	supervisor/pool/throttle.c supervisor/pool/slot.c supervisor/pool/proc.c supervisor/pool/obituary.c \
 	supervisor/pool/lastwords.c supervisor/pool/life.c supervisor/pool/spawn.c \
@@ -81,7 +82,7 @@ UNIT_TESTS := \
 	test_histo test_span test_mem test_clock test_loop test_log test_count test_fault test_chan test_resolve \
 	test_msg test_json test_tables test_request test_url test_words test_cfg \
 	test_envelope test_inflate test_session test_identify test_payload \
-	test_journal test_route test_queue test_stale \
+	test_journal test_route test_queue test_stale test_backfill \
 	test_throttle test_slot test_life test_recycle test_calls test_streams test_notify test_orphans \
 	test_mailbox test_task test_reply test_limit test_lanes test_stream test_http test_split \
 	test_sse test_codec test_model test_trigger test_context test_prompt

@@ -19,6 +19,7 @@
 #include "supervisor/control/poolcalls.h"
 #include "supervisor/control/status.h"
 #include "supervisor/control/streams.h"
+#include "supervisor/delivery/fetchgap.h"
 #include "supervisor/delivery/stale.h"
 #include "supervisor/pool/orphans.h"
 #include "supervisor/run.h"
@@ -244,6 +245,9 @@ run_start(struct run *run)
 		pools_self(sup->pools, id.user_id, id.application_id, id.shards);
 	pools_start(sup->pools);
 	if (!sup->no_gateway) {
+		sup->fetchgap = fetchgap_new(sup->loop, sup->cfg, sup->journal, sup->queue,
+		    sup->calls);
+		fetchgap_start(sup->fetchgap, have_id && id.session_id[0] != '\0');
 		sup->gw = gw_new(sup->loop, sup->resolve, sup->cfg, have_id ? &id : NULL,
 		    have_budget ? &budget : NULL, &run_gw_ops, run);
 		if (!have_id || id.session_id[0] == '\0')
@@ -263,6 +267,7 @@ run_free(struct run *run)
 		control_free(&sup->control);
 	if (sup->gw != NULL)
 		gw_free(&sup->gw);
+	fetchgap_free(&sup->fetchgap);
 	if (sup->pools != NULL)
 		pools_free(&sup->pools);
 	poolcalls_free(&sup->poolcalls);

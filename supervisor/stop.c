@@ -3,6 +3,7 @@
  */
 #include "common/log.h"
 #include "supervisor/control/control.h"
+#include "supervisor/delivery/fetchgap.h"
 #include "supervisor/control/notify.h"
 #include "supervisor/run.h"
 
@@ -57,6 +58,8 @@ sup_stop(struct sup *sup, const char *why)
 	notify_stopping(sup->notify, bound_ms);
 	control_stopping(sup->control);
 	queue_hold(sup->queue, true);
+	if (sup->fetchgap != NULL)
+		fetchgap_stop(sup->fetchgap);
 	if (sup->gw != NULL) {
 		run->waiting++;
 		gw_stop(sup->gw, false);

@@ -14,6 +14,7 @@
 #include "supervisor/pool/pool.h"
 
 struct calls;
+struct fetchgap;
 struct streams;
 struct poolcalls;
 struct control;
@@ -38,6 +39,7 @@ struct sup {
 	struct streams	*streams;		/* supervisor/control/streams.h */
 	struct poolcalls *poolcalls;		/* supervisor/control/poolcalls.h */
 	struct pools	*pools;
+	struct fetchgap	*fetchgap;		/* supervisor/delivery/fetchgap.h; NULL under --no-gateway */
 	struct gateway	*gw;			/* NULL under --no-gateway */
 	struct control	*control;
 	struct notify	*notify;		/* NULL: no process manager listens */
@@ -48,7 +50,6 @@ struct sup {
 	uint64_t	 started_wall_ms;
 	char		 why_stopping[128];
 	struct journal_report opened;		/* what the journal said at start */
-	uint64_t	 lost_wall_ms;		/* when a gateway session was lost last; 0 never */
 };
 
 /* Begin the stop order; a second call hurries it.  why goes to log and status. */

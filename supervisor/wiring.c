@@ -12,6 +12,7 @@
 #include "supervisor/control/calls.h"
 #include "supervisor/control/poolcalls.h"
 #include "supervisor/control/streams.h"
+#include "supervisor/delivery/fetchgap.h"
 #include "supervisor/run.h"
 
 #define TELL_AGAIN_MS	10000
@@ -67,13 +68,26 @@ gw_on_seq(void *arg, uint64_t seq)
 	journal_seq(run->sup.journal, 0, seq);
 }
 
+/* Wall time of the last sign of the session; 0 none since this process started. */
+static uint64_t
+last_sign_ms(struct run *run)
+{
+	struct gw_status	 st;
+	uint64_t		 age_ms;
+
+	gw_status(run->sup.gw, &st);
+	age_ms = st.ack_age_ms < st.dispatch_age_ms ? st.ack_age_ms : st.dispatch_age_ms;
+	return age_ms == UINT64_MAX ? 0 : clock_wall_ms() - age_ms;
+}
+
 static void
 gw_on_identity(void *arg, const struct gw_identity *id)
 {
 	struct run	*run = arg;
 
+	/* The gap first: a successor that still finds the session loses it again. */
 	if (id->session_id[0] == '\0')
-		run->sup.lost_wall_ms = clock_wall_ms();
+		fetchgap_lost(run->sup.fetchgap, last_sign_ms(run));
 	journal_identity(run->sup.journal, id);
 }
 
@@ -88,6 +102,7 @@ gw_on_live(void *arg, bool resumed)
 	pools_self(run->sup.pools, id->user_id, id->application_id, id->shards);
 	log_notice("sess#%u live user=%llu resumed=%d", id->shard, (unsigned long long)id->user_id,
 	    resumed);
+	fetchgap_live(run->sup.fetchgap);
 }
 
 static void
@@ -386,6 +401,8 @@ run_tail(void *arg)
 
 	queue_run(run->sup.queue);
 	calls_run(run->sup.calls);
+	if (run->sup.fetchgap != NULL)
+		fetchgap_run(run->sup.fetchgap);
 	mind_the_room(run);
 	if (run->sup.gw != NULL && !run->paused)
 		gw_take_up(run->sup.gw);

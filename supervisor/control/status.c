@@ -13,10 +13,10 @@
 #include "supervisor/control/calls.h"
 #include "supervisor/control/streams.h"
 #include "supervisor/control/status.h"
+#include "supervisor/delivery/fetchgap.h"
 #include "supervisor/pool/lastwords.h"
 
 #define DEAF_MS		60000	/* without a live gateway for so long: down */
-#define GAP_SHOWN_MS	(60 * 60 * 1000ull)	/* so long a lost session stays in status */
 #define ROWS_MAX	1000
 #define ROWS_BYTES	(512u << 10)	/* well below what the control socket carries */
 #define WHYS_MAX	16
@@ -144,13 +144,12 @@ static void
 judge_gateway(struct health *h)
 {
 	struct gw_status	 g;
-	uint64_t		 silent_ms, now_ms = clock_wall_ms(), lost_ms = h->sup->lost_wall_ms;
-	char			 text[24];
+	uint64_t		 silent_ms;
+	char			 text[24], gap[160];
 
 	gw_status(h->sup->gw, &g);
-	if (lost_ms != 0 && now_ms - lost_ms < GAP_SHOWN_MS)
-		because(h, "a Discord session was lost %s ago: what was said until the next one was live did not come",
-		    clock_human_ms(now_ms - lost_ms, text, sizeof(text)));
+	if (fetchgap_why(h->sup->fetchgap, gap, sizeof(gap)))
+		because(h, "%s", gap);
 	if (gateway_live(&g))
 		return;
 	/* The last sign of a live session: state_ms begins anew with each attempt. */
@@ -631,6 +630,8 @@ status_json(struct sup *sup, struct buf *out)
 	json_kv_cstr(&o, "phase", phases[sup->phase]);
 	json_kv_cstr(&o, "conf", sup->conf);
 	put_gateway(sup, &o);
+	json_key(&o, "gap");
+	fetchgap_json(sup->fetchgap, &o);
 	put_journal(sup, &o);
 	put_pools(sup, &o);
 	put_workers(sup, &o, NULL);
@@ -773,5 +774,21 @@ status_counters(struct sup *sup, struct buf *out)
 		json_obj_end(&o);
 	}
 	json_arr_end(&o);
+	json_obj_end(&o);
+}
+
+void
+status_gaps(struct sup *sup, struct buf *out)
+{
+	struct journal_usage	 u;
+	struct json_out		 o;
+
+	journal_usage(sup->journal, &u);
+	json_out_init(&o, out);
+	json_obj(&o);
+	json_kv_u64(&o, "channels_known", u.channels);
+	json_kv_u64(&o, "channels_forgotten", u.channels_forgotten);
+	json_key(&o, "gaps");
+	fetchgap_all_json(sup->fetchgap, &o);
 	json_obj_end(&o);
 }

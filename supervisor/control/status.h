@@ -23,6 +23,8 @@ bool	 status_worker(struct sup *, const char *name, struct buf *out);
 void	 status_deliveries(struct sup *, struct buf *out);
 /* Gateway session, rest sessions as last reported. */
 void	 status_sessions(struct sup *, struct buf *out);
+/* What lost sessions left, and the channels that would be asked after the next one. */
+void	 status_gaps(struct sup *, struct buf *out);
 void	 status_counters(struct sup *, struct buf *out);
 
 #endif

@@ -82,6 +82,7 @@ cmd_show(struct client *cl, const struct ask *ask)
 		{ "deliveries", status_deliveries },
 		{ "sessions", status_sessions },
 		{ "counters", status_counters },
+		{ "gaps", status_gaps },
 		{ "config", show_config },
 	};
 	const char	*names[sizeof(topics) / sizeof(*topics)];

@@ -252,6 +252,26 @@ print_gateway(FILE *f, const json_t *doc)
 		fprintf(f, "%-9slast close: %s\n", "", get_str(g, "last_close"));
 }
 
+/* The newest one, while it is filled and when it could not be. */
+static void
+print_gap(FILE *f, const json_t *doc)
+{
+	const json_t	*g = json_object_get(doc, "gap");
+
+	if (!json_is_object(g))
+		return;
+	fprintf(f, "%-9s%s .. %s   %s   %" PRIu64 " of %" PRIu64 " channels filled", "gap",
+	    get_str(g, "from"), get_str(g, "to"), get_bool(g, "filling") ? "being filled" :
+	    get_bool(g, "whole") ? "filled" : "not whole", get_u64(g, "filled"),
+	    get_u64(g, "channels"));
+	if (get_u64(g, "refused") != 0)
+		fprintf(f, "   %" PRIu64 " refused", get_u64(g, "refused"));
+	if (get_u64(g, "failed") + get_u64(g, "skipped") != 0)
+		fprintf(f, "   %" PRIu64 " failed   %" PRIu64 " skipped", get_u64(g, "failed"),
+		    get_u64(g, "skipped"));
+	fprintf(f, "   %" PRIu64 " messages recovered\n", get_u64(g, "recovered"));
+}
+
 static void
 print_journal(FILE *f, const json_t *doc)
 {
@@ -414,6 +434,7 @@ print_status(FILE *f, const json_t *doc, const struct look *look)
 
 	print_health(f, doc, look);
 	print_gateway(f, doc);
+	print_gap(f, doc);
 	print_journal(f, doc);
 	fputc('\n', f);
 	print_pools(f, json_object_get(doc, "pools"), look);

@@ -150,12 +150,12 @@ queue_recover(struct queue *q)
 }
 
 /*
- * order: 0 the newest.  wanted_r, new_r (may be NULL): pools that want it; of them those that did
- * not know it.
+ * order: 0 the newest.  wanted_r, new_r, order_r (may be NULL): pools that want it; of them those
+ * that did not know it; where it stands now.
  */
 static int
 dispatch(struct queue *q, const struct envelope *env, const char *session_id, uint32_t shard,
-    bool replayed, uint64_t order, unsigned *wanted_r, unsigned *new_r)
+    bool replayed, uint64_t order, unsigned *wanted_r, unsigned *new_r, uint64_t *order_r)
 {
 	const struct event_row	*row = table_event(env->t), *rows;
 	struct envelope		 e = *env;
@@ -207,6 +207,8 @@ dispatch(struct queue *q, const struct envelope *env, const char *session_id, ui
 			return 1;
 		if (rc > 0 && new_r != NULL)
 			++*new_r;
+		if (rc >= 0 && order_r != NULL && d->order > *order_r)
+			*order_r = d->order;
 		if (rc > 0 && d->state == DLV_ASIDE)
 			q->ops->on_aside(q->arg, d);
 		else if (rc > 0)
@@ -219,15 +221,16 @@ int
 queue_dispatch(struct queue *q, const struct envelope *env, const char *session_id, uint32_t shard,
     bool replayed, unsigned *wanted_r)
 {
-	return dispatch(q, env, session_id, shard, replayed, 0, wanted_r, NULL);
+	return dispatch(q, env, session_id, shard, replayed, 0, wanted_r, NULL, NULL);
 }
 
 int
 queue_backfill(struct queue *q, const struct envelope *env, uint32_t shard, uint64_t order,
-    unsigned *new_r)
+    unsigned *new_r, uint64_t *order_r)
 {
 	*new_r = 0;
-	return dispatch(q, env, "", shard, true, order, NULL, new_r);
+	*order_r = 0;
+	return dispatch(q, env, "", shard, true, order, NULL, new_r, order_r);
 }
 
 bool

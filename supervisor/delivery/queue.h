@@ -63,10 +63,11 @@ int		 queue_dispatch(struct queue *, const struct envelope *, const char *sessio
 
 /*
  * The same for a message that was asked from Discord after a lost session: flagged replayed, at
- * this place of the order.  *new_r: by how many pools it was not known.
+ * this place of the order.  *new_r: by how many pools it was not known; *order_r: where it stands
+ * now, which is another place when it was known.
  */
 int		 queue_backfill(struct queue *, const struct envelope *, uint32_t shard,
-		    uint64_t order, unsigned *new_r);
+		    uint64_t order, unsigned *new_r, uint64_t *order_r);
 /* Does any pool want this event? */
 bool		 queue_wants(struct queue *, const char *event);
 /*

@@ -789,7 +789,7 @@ op_lost(void *arg)
 
 	take_up_last(g);
 	COUNT(gateway_lost);
-	log_warnx("%s session lost: what is said from here until the next session is live does not come seq=%llu",
+	log_warnx("%s session lost: what is said until the next one is live has to be asked for seq=%llu",
 	    g->tag, (unsigned long long)g->ident.seq);
 	g->ident.session_id[0] = g->ident.resume_url[0] = '\0';
 	g->ident.seq = 0;

@@ -239,7 +239,7 @@ journal_gap_order(struct journal *j)
 	uint64_t	 end = j->gap.order + JOURNAL_GAP_ORDERS;
 
 	/* More than were asked for cannot come; all the same they stay ahead of what is live. */
-	return j->gap_next + 1 < end ? j->gap_next++ : end - 1;
+	return j->gap_next < end ? j->gap_next : end - 1;
 }
 
 /* ---- reading ---- */

@@ -198,6 +198,8 @@ journal_event(
 	}
 	if (ev->order == 0)
 		j->order++;
+	else if (ev->order >= j->gap_next)
+		j->gap_next = ev->order + 1;
 	d->place = jlog_append(&j->log, REC_DLV, buf_span(&j->mine), body);
 	dlv_insert(j, d);
 	space_account(j, d, false);

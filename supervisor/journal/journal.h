@@ -216,7 +216,8 @@ struct gap_counts {
 	uint64_t	 requests;
 	uint64_t	 channels;	/* that should be asked */
 	uint64_t	 filled, refused, failed, skipped;	/* of them */
-	uint64_t	 recovered, known, old;	/* messages: new ones, had already, too old */
+	uint64_t	 recovered, known;	/* messages: new ones, those it had already */
+	uint64_t	 unasked_ms;	/* of the gap: too long ago */
 };
 struct journal_gap {
 	uint64_t	 from_ms, lost_ms;	/* wall: last sign of the old session; its loss */
@@ -233,7 +234,7 @@ size_t	 journal_gap_rows(struct journal *);
 void	 journal_gap_open(struct journal *, struct journal_gap *);
 void	 journal_gap_put(struct journal *, const struct journal_gap *);
 bool	 journal_gap_get(struct journal *, struct journal_gap *);
-/* The next place in the order of the open gap. */
+/* The next place in the order of the open gap; taken when an event is journaled with it. */
 uint64_t journal_gap_order(struct journal *);
 
 /* Children, so that a successor can find them. starttime: field 22 of /proc/PID/stat. */

@@ -62,8 +62,7 @@ def test_identifies_again(polite, bots, name):
     live_again(bot, polite, before)
     answered(polite, polite.channels[1])
     assert len(polite.identifies) == 2
-    status = bot.status()
-    assert status["health"] == "degraded" and any("session was lost" in why for why in status["why"]), "the gap is shown"
+    assert wait_for(lambda: bot.status()["gap"]["done"], 20, "the gap is shown")
 
 
 def fatal_codes():

@@ -264,13 +264,14 @@ backfilled(uint64_t id, uint64_t channel)
 	struct envelope	 e;
 	char		 body[200];
 	unsigned	 fresh;
+	uint64_t	 order;
 
 	snprintf(body, sizeof(body), "{\"guild_id\":\"3\",\"id\":\"%" PRIu64
 	    "\",\"channel_id\":\"%" PRIu64 "\"}", id, channel);
 	memset(&e, 0, sizeof(e));
 	e.t = SPAN("MESSAGE_CREATE");
 	e.d = span_of(body);
-	assert_int_equal(queue_backfill(q, &e, 0, journal_gap_order(j), &fresh), 0);
+	assert_int_equal(queue_backfill(q, &e, 0, journal_gap_order(j), &fresh, &order), 0);
 	return fresh;
 }
 

@@ -182,6 +182,10 @@ class Faults:
         """A 5xx, before anything happened or after it was done."""
         self.rest("fail_late" if after_commit else "fail", n, status=status, **match)
 
+    def forbid(self, n=1, code=50001, **match):
+        """403: no access to the channel (50001), or not the right (50013)."""
+        self.rest("forbid", n, code=code, **match)
+
     def slow(self, n=1, delay_s=1.0, **match):
         """Nothing is said for delay_s; then the request goes on."""
         self.rest("slow", n, delay_s=delay_s, **match)

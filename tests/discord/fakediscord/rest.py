@@ -117,6 +117,9 @@ class Rest:
                 left = n - 1 if args["scope"] == "shared" else 0
                 headers = self.limiter.headers(bucket, n, left, args["retry_after"], time.time())
             return too_many(args["retry_after"], args["scope"], headers)
+        if "forbid" in rules:
+            args = rules["forbid"]
+            return error(403, args["code"], "Missing Access" if args["code"] == 50001 else "Missing Permissions")
         if "fail" in rules:
             return Answer(rules["fail"]["status"], html=BAD_GATEWAY.format(rules["fail"]["status"]))
         return None
