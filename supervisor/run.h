@@ -39,7 +39,7 @@ int	 run_start(struct run *);
 /* Undoes the start from the bottom up. */
 void	 run_free(struct run *);
 
-/* SUP_STARTING is over: the process manager hears so. */
+/* SUP_STARTING is over. */
 void	 run_running(struct run *);
 
 /* ---- wiring.c: what the rooms ask of each other; arg is the struct run ---- */

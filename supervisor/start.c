@@ -135,10 +135,30 @@ on_signal(int signo, void *arg)
 void
 run_running(struct run *run)
 {
-	if (run->sup.phase != SUP_STARTING)
-		return;
-	run->sup.phase = SUP_RUNNING;
-	notify_ready(run->sup.notify);
+	if (run->sup.phase == SUP_STARTING)
+		run->sup.phase = SUP_RUNNING;
+}
+
+static void
+check_pool(void *arg, const struct pool_view *p)
+{
+	bool	*ready = arg;
+
+	*ready = *ready && (p->ready > 0 || p->running == 0);
+}
+
+/* Events come in, and each pool has somebody who answers; a pool that never has is waited for once. */
+static bool
+notify_is_ready(void *arg)
+{
+	struct sup	*sup = arg;
+	bool		 ready = true;
+
+	if (sup->phase != SUP_RUNNING)
+		return false;
+	pools_each_pool(sup->pools, check_pool, &ready);
+	return ready ||
+	    mono_ms_between(sup->started, clock_mono()) > sup->cfg->start_deadline_ms;
 }
 
 static void
@@ -151,14 +171,15 @@ notify_status(void *arg, char *dst, size_t bytes)
 static void
 start_notify(struct sup *sup)
 {
-	const struct notify_env	 env = {
+	static const struct notify_ops	 ops = { notify_is_ready, notify_status };
+	const struct notify_env		 env = {
 		.socket = getenv("NOTIFY_SOCKET"),
 		.usec = getenv("WATCHDOG_USEC"),
 		.pid = getenv("WATCHDOG_PID"),
 		.ready_fd = sup->ready_fd,
 	};
 
-	sup->notify = notify_new(sup->loop, &env, notify_status, sup);
+	sup->notify = notify_new(sup->loop, &env, &ops, sup);
 }
 
 static int

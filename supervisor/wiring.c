@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "proto/contract.h"
 #include "supervisor/control/calls.h"
+#include "supervisor/control/notify.h"
 #include "supervisor/control/poolcalls.h"
 #include "supervisor/control/streams.h"
 #include "supervisor/delivery/fetchgap.h"
@@ -100,6 +101,7 @@ gw_on_live(void *arg, bool resumed)
 	timer_stop(run->patience);
 	run_running(run);
 	pools_self(run->sup.pools, id->user_id, id->application_id, id->shards);
+	notify_look(run->sup.notify);
 	log_notice("sess#%u live user=%llu resumed=%d", id->shard, (unsigned long long)id->user_id,
 	    resumed);
 	fetchgap_live(run->sup.fetchgap);
@@ -204,6 +206,7 @@ pool_on_up(void *arg, struct child *child)
 	}
 	if (run->sup.no_gateway)
 		run_running(run);
+	notify_look(run->sup.notify);
 }
 
 static int

@@ -30,7 +30,7 @@ struct notify {
 	uint64_t		 tick_ms;
 	struct timer		*tick;
 	char			 said[256];	/* the last status line */
-	void			(*status)(void *, char *, size_t);
+	const struct notify_ops	*ops;
 	void			*arg;
 };
 
@@ -50,12 +50,25 @@ say_status(struct notify *n)
 {
 	char	 line[sizeof(n->said)], text[sizeof(n->said) + 16];
 
-	n->status(n->arg, line, sizeof(line));
+	n->ops->status(n->arg, line, sizeof(line));
 	if (strcmp(line, n->said) == 0)
 		return;
 	strlcpy(n->said, line, sizeof(n->said));
 	snprintf(text, sizeof(text), "STATUS=%s", line);
 	say(n, text);
+}
+
+static void
+tell_ready(struct notify *n)
+{
+	n->ready = true;
+	say(n, "READY=1");
+	if (n->ready_fd == -1)
+		return;
+	if (write(n->ready_fd, "\n", 1) != 1)
+		log_warn("the descriptor for readiness");
+	(void)close(n->ready_fd);
+	n->ready_fd = -1;
 }
 
 static void
@@ -75,10 +88,10 @@ tick(void *arg)
 	timer_arm_ms(n->tick, n->tick_ms);
 	if (n->watched)
 		say(n, "WATCHDOG=1");
+	notify_look(n);
 	/* How long a start waits is start_patience's business, and Discord's identify budget. */
 	if (!n->ready && !n->stopping)
 		extend(n, n->tick_ms + STARTING_MS);
-	say_status(n);
 }
 
 /* A path, or a name of the abstract namespace behind '@'.  sd_notify(3) */
@@ -114,8 +127,7 @@ read_watchdog(struct notify *n, const struct notify_env *env)
 }
 
 struct notify *
-notify_new(struct loop *l, const struct notify_env *env,
-    void (*status)(void *, char *, size_t), void *arg)
+notify_new(struct loop *l, const struct notify_env *env, const struct notify_ops *ops, void *arg)
 {
 	struct notify	*n;
 
@@ -126,7 +138,7 @@ notify_new(struct loop *l, const struct notify_env *env,
 	n->fd = -1;
 	n->ready_fd = env->ready_fd;
 	n->tick_ms = TICK_MS;
-	n->status = status;
+	n->ops = ops;
 	n->arg = arg;
 	if (env->socket != NULL && address(n, env->socket) == -1)
 		log_warnx("NOTIFY_SOCKET is neither a path nor a name behind '@': not used");
@@ -157,19 +169,13 @@ notify_free(struct notify **np)
 }
 
 void
-notify_ready(struct notify *n)
+notify_look(struct notify *n)
 {
 	if (n == NULL)
 		return;
-	n->ready = true;
-	say(n, "READY=1");
+	if (!n->ready && !n->stopping && n->ops->is_ready(n->arg))
+		tell_ready(n);
 	say_status(n);
-	if (n->ready_fd == -1)
-		return;
-	if (write(n->ready_fd, "\n", 1) != 1)
-		log_warn("the descriptor for readiness");
-	(void)close(n->ready_fd);
-	n->ready_fd = -1;
 }
 
 void
@@ -183,6 +189,13 @@ notify_reloading(struct notify *n)
 	snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
 	    clock_mono().us);
 	say(n, text);
+}
+
+void
+notify_reloaded(struct notify *n)
+{
+	if (n != NULL && n->ready)
+		say(n, "READY=1");
 }
 
 void

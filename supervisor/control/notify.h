@@ -26,14 +26,20 @@ struct notify_env {
 	int		 ready_fd;	/* -1, or gets "\n" when ready and is closed then */
 };
 
-/* status writes one line, called now and then.  NULL when nobody is named in env. */
-struct notify	*notify_new(struct loop *, const struct notify_env *,
-		    void (*status)(void *arg, char *dst, size_t bytes), void *arg);
+struct notify_ops {			/* both are asked every 2 s, and by notify_look */
+	bool	(*is_ready)(void *arg);	/* no more once it said so */
+	void	(*status)(void *arg, char *dst, size_t bytes);	/* one line */
+};
+
+/* NULL when nobody is named in env. */
+struct notify	*notify_new(struct loop *, const struct notify_env *, const struct notify_ops *,
+		    void *arg);
 void		 notify_free(struct notify **);
 
-/* Started, or done with a reload. */
-void		 notify_ready(struct notify *);
+/* Something changed that readiness hangs on. */
+void		 notify_look(struct notify *);
 void		 notify_reloading(struct notify *);
+void		 notify_reloaded(struct notify *);
 /* bound_ms: how long the stop may take. */
 void		 notify_stopping(struct notify *, uint64_t bound_ms);
 

@@ -34,6 +34,7 @@ def test_systemd(polite, bots, tmp_path):
     bot.start()
     wait_for(lambda: manager.hears("READY=1"), 20, "READY=1")
     status = bot.status()
+    assert all(any(w["state"] == "ready" for w in status["workers"] if w["pool"] == p) for p in ("rest", "echo"))
     assert status["phase"] == "running" and status["gateway"]["state"].lower() == "ready", "ready was true when it was said"
     assert manager.hears("EXTEND_TIMEOUT_USEC="), "a start asks for time"
     fed = sum("WATCHDOG=1" in line for line in manager.listen())

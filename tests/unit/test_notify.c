@@ -19,6 +19,7 @@ static struct loop	*l;
 static int		 manager;
 static char		 name[64];	/* abstract: no file to remove */
 static const char	*line;		/* what status says */
+static bool		 ready;
 
 static void
 status(void *arg, char *dst, size_t bytes)
@@ -26,6 +27,15 @@ status(void *arg, char *dst, size_t bytes)
 	(void)arg;
 	strlcpy(dst, line, bytes);
 }
+
+static bool
+is_ready(void *arg)
+{
+	(void)arg;
+	return ready;
+}
+
+static const struct notify_ops	 ops = { is_ready, status };
 
 static int
 setup(void **state)
@@ -35,6 +45,7 @@ setup(void **state)
 	(void)state;
 	l = loop_new();
 	line = "starting";
+	ready = false;
 	snprintf(name, sizeof(name), "@bulkhead-test-%d", (int)getpid());
 	memcpy(sun.sun_path + 1, name + 1, strlen(name) - 1);
 	manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -73,19 +84,20 @@ begin(const char *usec, const char *pid, int ready_fd)
 {
 	struct notify_env	 env = { name, usec, pid, ready_fd };
 
-	return notify_new(l, &env, status, NULL);
+	return notify_new(l, &env, &ops, NULL);
 }
 
 static void
 nobody_listens(void **state)
 {
 	struct notify_env	 env = { .ready_fd = -1 };
-	struct notify		*n = notify_new(l, &env, status, NULL);
+	struct notify		*n = notify_new(l, &env, &ops, NULL);
 
 	(void)state;
 	assert_null(n);
-	notify_ready(n);
+	notify_look(n);
 	notify_reloading(n);
+	notify_reloaded(n);
 	notify_stopping(n, 1000);
 	notify_free(&n);
 }
@@ -98,13 +110,17 @@ life(void **state)
 
 	(void)state;
 	loop_turn(l);
-	assert_string_equal(heard(), "|EXTEND_TIMEOUT_USEC=32000000|STATUS=starting");
+	assert_string_equal(heard(), "|STATUS=starting|EXTEND_TIMEOUT_USEC=32000000");
+	notify_look(n);
+	assert_string_equal(heard(), "");
 	line = "2 of 2 workers ready";
-	notify_ready(n);
+	ready = true;
+	notify_look(n);
+	notify_look(n);
 	assert_string_equal(heard(), "|READY=1|STATUS=2 of 2 workers ready");
 	notify_reloading(n);
 	assert_non_null(strstr(heard(), "RELOADING=1\nMONOTONIC_USEC="));
-	notify_ready(n);
+	notify_reloaded(n);
 	assert_string_equal(heard(), "|READY=1");
 	line = "stopping";
 	notify_stopping(n, 37000);
@@ -161,9 +177,10 @@ newline_for_s6(void **state)
 	(void)state;
 	assert_int_equal(pipe(p), 0);
 	env.ready_fd = p[1];
-	n = notify_new(l, &env, status, NULL);
-	notify_ready(n);
-	notify_ready(n);
+	n = notify_new(l, &env, &ops, NULL);
+	ready = true;
+	notify_look(n);
+	notify_look(n);
 	assert_int_equal(read(p[0], got, sizeof(got)), 1);
 	assert_int_equal(got[0], '\n');
 	assert_int_equal(read(p[0], got, sizeof(got)), 0);	/* closed */
@@ -179,8 +196,8 @@ manager_that_does_not_read(void **state)
 
 	(void)state;
 	for (int i = 0; i < 10000; i++)
-		notify_ready(n);
-	assert_non_null(strstr(heard(), "READY=1"));
+		notify_reloading(n);
+	assert_non_null(strstr(heard(), "RELOADING=1"));
 	notify_free(&n);
 }
 
@@ -195,11 +212,11 @@ strange_names(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		struct notify_env	 env = { names[i], "1000", NULL, -1 };
-		struct notify		*n = notify_new(l, &env, status, NULL);
+		struct notify		*n = notify_new(l, &env, &ops, NULL);
 
 		assert_non_null(n);
 		loop_turn(l);
-		notify_ready(n);
+		notify_look(n);
 		assert_string_equal(heard(), "");
 		notify_free(&n);
 	}
