@@ -25,7 +25,7 @@
 #include "supervisor/run.h"
 
 #define FDS_BASE	128	/* ourselves, control clients, the rest pool, a reconnect */
-#define FDS_PER_WORKER	16	/* link, board, stderr, pidfd; of one, its heir and two old ones */
+#define FDS_PER_WORKER	12	/* link, board, stderr, pidfd; of a place's three processes */
 
 int
 run_find_worker(char *dst, size_t bytes)
