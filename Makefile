@@ -80,6 +80,7 @@ PROGRAMS := $(BUILD)/bulkheadd $(BUILD)/bulkhead-worker $(BUILD)/bulkheadctl
 # One program per unit test, linked with the archives: what it does not name is not linked.
 UNIT_TESTS := \
 	test_histo test_span test_mem test_clock test_loop test_log test_count test_fault test_chan test_resolve \
+	test_fetch test_poolcalls \
 	test_msg test_json test_tables test_request test_url test_words test_cfg \
 	test_envelope test_inflate test_session test_identify test_payload \
 	test_journal test_route test_queue test_stale test_backfill \
