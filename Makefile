@@ -70,7 +70,8 @@ WORKER_SRCS := \
 	worker/rest/split.c worker/rest/stream.c worker/rest/growing.c \
 	worker/chat/sse.c worker/chat/provider.c worker/chat/failure.c worker/chat/body.c \
 	worker/chat/codec.c worker/chat/model.c \
-	worker/chat/trigger.c worker/chat/context.c worker/chat/prompt.c worker/chat/fetch.c worker/chat/chat.c \
+	worker/chat/trigger.c worker/chat/context.c worker/chat/prompt.c worker/chat/fetch.c \
+	worker/chat/turn.c worker/chat/trial.c worker/chat/chat.c \
 	worker/echo/echo.c worker/echo/recite.c
 
 CTL_SRCS := supervisor/ctl/main.c supervisor/ctl/output.c supervisor/ctl/testworker.c supervisor/ctl/testlink.c
