@@ -415,7 +415,8 @@ on_handler_msg(struct tasks *t, struct chat *c, const struct msg_in *in)
 		tasks_stream_state(t, &in->STREAM_STATE);
 		return true;
 	case MSG_CANCEL:
-		tasks_cancel(t, &in->CANCEL);
+		if (c == NULL || in->CANCEL.kind != 1 || !chat_cancel(c, in->CANCEL.id))
+			tasks_cancel(t, &in->CANCEL);
 		return true;
 	case MSG_DRAIN:
 		tasks_drain(t, in->DRAIN.finish_ms, in->DRAIN.last_word_ms);

@@ -24,6 +24,7 @@ struct pending {
 	struct control		*control;	/* NULL: it was freed */
 	struct client		*client;	/* NULL: gone, or told already */
 	bool			 is_call;	/* calls_forget can take it back */
+	bool			 is_poolcall;	/* poolcalls_forget can */
 	char			 name[64];
 	char			 done[96];	/* of a change: what it is then */
 	TAILQ_ENTRY(pending)	 next;

@@ -21,6 +21,7 @@
 #include "supervisor/control/calls.h"
 #include "supervisor/control/client.h"
 #include "supervisor/control/control.h"
+#include "supervisor/control/poolcalls.h"
 
 #define CLIENTS_MAX	16
 #define OUT_MAX		(1u << 20)
@@ -126,6 +127,9 @@ pending_detach(struct pending *p)
 	p->client = NULL;
 	if (p->is_call) {
 		calls_forget(p->control->sup->calls, p);
+		(void)pending_free(p);
+	} else if (p->is_poolcall) {
+		poolcalls_forget(p->control->sup->poolcalls, p);
 		(void)pending_free(p);
 	}
 }

@@ -62,10 +62,20 @@ end_with(struct poolcall *c, enum error error)
 }
 
 static void
+cancel(struct poolcall *c)
+{
+	struct msg_CANCEL	 m = { .kind = 1, .id = c->number };
+
+	if (c->child != NULL)
+		(void)child_send(c->child, MSG_CANCEL, &m);
+}
+
+static void
 on_timer(void *arg)
 {
 	struct poolcall	*c = arg;
 
+	cancel(c);
 	end_with(c, c->error);
 }
 
@@ -124,6 +134,23 @@ poolcalls_result(struct poolcalls *pc, struct child *child, const struct msg_RES
 		return 0;
 	*why_r = "RESULT of a call that it was not asked";
 	return -1;
+}
+
+void
+poolcalls_forget(struct poolcalls *pc, void *arg)
+{
+	struct poolcall	*c;
+
+	TAILQ_FOREACH(c, &pc->open, next)
+		if (c->arg == arg)
+			break;
+	if (c == NULL)
+		return;
+	cancel(c);
+	TAILQ_REMOVE(&pc->open, c, next);
+	pc->open_n--;
+	timer_free(&c->timer);
+	free(c);
 }
 
 /* In a later turn: whoever asked may be what is ending. */

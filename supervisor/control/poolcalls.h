@@ -3,6 +3,7 @@
  *
  * A pool answers the verbs that its workers named in READY.  One CALL to one of them, one RESULT
  * back; nothing is repeated: a worker that dies takes the answer with it, and the asker is told.
+ * An asker that leaves, or whose time is up, takes the question with it: the worker gets a CANCEL.
  * Owner: struct sup.  Bounded: POOLCALLS_MAX open at once.
  */
 #ifndef SUPERVISOR_POOLCALLS_H
@@ -25,6 +26,8 @@ void		 poolcalls_free(struct poolcalls **);	/* what is open ends with ECANCELLED
 enum error	 poolcalls_ask(struct poolcalls *, struct child *, struct span pool,
 		    struct span verb, struct span body,
 		    void (*fn)(void *arg, const struct msg_RESULT *), void *arg);
+/* Nobody waits for the answer that was to come with arg: it is cancelled, fn is not called. */
+void		 poolcalls_forget(struct poolcalls *, void *arg);
 /* From a worker that is no rest worker.  -1: no such call is open in it. */
 int		 poolcalls_result(struct poolcalls *, struct child *, const struct msg_RESULT *,
 		    const char **why_r);

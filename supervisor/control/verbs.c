@@ -469,6 +469,7 @@ ask_pool(struct client *cl, struct span pool, const struct ask *ask)
 			buf_add_span(&body, ask->words[i]);
 		}
 		p = pending_new(cl, pool, false);
+		p->is_poolcall = true;
 		log_info("%s asks pool %s", cl->tag, name);
 		if (poolcalls_ask(sup->poolcalls, s.child, pool, s.verb, buf_span(&body),
 		    on_pool_answered, p) != ERR_OK) {

@@ -271,6 +271,17 @@ def test_try(polite, model, chats):
     assert bot.ctl_run("chat", "tyr", "hello").returncode == 64
     assert bot.ctl_run("chta", "try", "hello").returncode == 64
     assert bot.ctl_run("chat").returncode == 64
+    # An asker that leaves takes the question along: nobody pays for words that nobody reads.
+    model.calm()
+    model.script(length=4000, pace=5)
+    asker = subprocess.Popen([bot.build / "bulkheadctl", "-s", bot.socket, "chat", "try", "long"],
+                             stdout=subprocess.DEVNULL)
+    seen = len(model.requests)
+    assert model.wait(lambda: len(model.requests) > seen or model.requests[-1]["end"] is None, 10)
+    asker.kill()
+    asker.wait()
+    assert model.wait(lambda: model.requests[-1]["end"], 10) == "client closed"
+    wait_for(lambda: bot.counters()["model_stopped"] == 1, 10, "it is counted")
     # A worker that dies takes the answer with it, and the asker is told.
     model.calm()
     model.script(length=4000, pace=5)

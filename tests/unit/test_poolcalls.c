@@ -14,7 +14,8 @@
 struct child {
 	bool		 dead;
 	uint64_t	 wire;			/* of the last CALL */
-	size_t		 calls_n;
+	size_t		 calls_n, cancels_n;
+	uint64_t	 cancelled;		/* number of the last CANCEL */
 	char		 sent[64];		/* "service verb body" */
 };
 
@@ -38,9 +39,17 @@ child_send(struct child *c, enum msg_type type, const void *src)
 
 	if (c->dead)
 		return -1;
-	assert_int_equal(type, MSG_CALL);
 	assert_int_equal(msg_pack(&packed, type, src, NULL), 0);
 	buf_fini(&packed);
+	if (type == MSG_CANCEL) {
+		const struct msg_CANCEL	*x = src;
+
+		assert_int_equal(x->kind, 1);
+		c->cancelled = x->id;
+		c->cancels_n++;
+		return 0;
+	}
+	assert_int_equal(type, MSG_CALL);
 	assert_int_equal(m->deadline_ms, POOLCALLS_MS);
 	assert_true(m->delivery == 0 && m->ordinal == 0);
 	c->wire = m->call;
@@ -176,6 +185,28 @@ asking_anew_from_the_answer(void **state)
 	assert_string_equal(askers[0].body, "two");
 }
 
+/* Its worker stops: a model's tokens are paid for. */
+static void
+an_asker_that_leaves_takes_its_question_along(void **state)
+{
+	uint64_t	 first;
+
+	(void)state;
+	assert_int_equal(ask(&a, &askers[0]), ERR_OK);
+	first = a.wire;
+	assert_int_equal(ask(&a, &askers[1]), ERR_OK);
+	poolcalls_forget(pc, &askers[0]);
+	assert_true(a.cancels_n == 1 && a.cancelled == first);
+	assert_int_equal(answer(&a, first, "late"), 0);
+	assert_int_equal(askers[0].told_n, 0);
+	poolcalls_forget(pc, &askers[0]);		/* it is forgotten */
+	assert_int_equal(a.cancels_n, 1);
+	/* Of a dead worker there is nobody to tell. */
+	poolcalls_worker_down(pc, &a);
+	poolcalls_forget(pc, &askers[1]);
+	assert_true(a.cancels_n == 1 && askers[1].told_n == 0);
+}
+
 static void
 bounded(void **state)
 {
@@ -206,6 +237,7 @@ main(void)
 		TEST(only_who_was_asked_answers),
 		TEST(a_death_is_told_in_a_later_turn),
 		TEST(asking_anew_from_the_answer),
+		TEST(an_asker_that_leaves_takes_its_question_along),
 		TEST(bounded),
 	};
 

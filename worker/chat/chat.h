@@ -32,5 +32,7 @@ struct chat	*chat_new(struct loop *, const struct msg_HELLO *, const struct chat
 void		 chat_free(struct chat **);	/* open turns are dropped; after tasks_free */
 /* A verb of CHAT_VERBS; answered with one RESULT. */
 void		 chat_call(struct chat *, const struct msg_CALL *);
+/* Nobody waits for that call: the model's connection is closed.  False: it is none of chat_call's. */
+bool		 chat_cancel(struct chat *, uint64_t call);
 
 #endif

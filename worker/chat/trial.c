@@ -118,6 +118,20 @@ chat_call(struct chat *c, const struct msg_CALL *m)
 	trial_free(t);
 }
 
+bool
+chat_cancel(struct chat *c, uint64_t call)
+{
+	struct trial	*t;
+
+	TAILQ_FOREACH(t, &c->trials, entry)
+		if (t->call == call) {
+			answer(c, call, ERR_ECANCELLED, error_text(ERR_ECANCELLED), SPAN_NONE);
+			trial_free(t);
+			return true;
+		}
+	return false;
+}
+
 void
 trials_free(struct chat *c)
 {
