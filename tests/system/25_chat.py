@@ -133,6 +133,18 @@ def test_a_long_conversation_is_cut_and_says_so(polite, model, chats):
     assert ("assistant", "Answer 2.") in told(model)
 
 
+def test_too_long_for_the_model(polite, model, chats):
+    """What the server refuses is asked again once without its oldest third, and the answer says so."""
+    bot = chats(polite, model)
+    channel = polite.channels[0]
+    model.script(text="First.")
+    first = answered(bot, polite, polite.say(channel, f"{call(polite)} {'old ' * 400}"), "First.")
+    model.script("context:vllm", n=None, limit=1500, text="Second.")
+    answered(bot, polite, polite.say(channel, "and now?", reply_to=first["id"]),
+             "Second.\n-# The model read only the newest part of the conversation.")
+    assert len(model.requests) == 3 and "old old" not in str(told(model)) and told(model)[-1][1].endswith("and now?")
+
+
 @pytest.mark.parametrize("how", ["word", "reaction", "deleted"])
 def test_the_asker_stops_it(polite, model, chats, how):
     bot = chats(polite, model)
