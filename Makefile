@@ -45,7 +45,7 @@ COMMON_SRCS := \
 SUPERVISOR_SRCS := \
 	supervisor/gateway/envelope.c supervisor/gateway/inflate.c supervisor/gateway/session.c \
 	supervisor/gateway/identify.c supervisor/gateway/payload.c supervisor/gateway/lwsloop.c \
-	supervisor/gateway/gateway.c \
+	supervisor/gateway/deaf.c supervisor/gateway/gateway.c \
 	supervisor/journal/log.c supervisor/journal/record.c supervisor/journal/space.c \
 	supervisor/journal/deliveries.c supervisor/journal/peers.c supervisor/journal/open.c \
 	supervisor/journal/path.c supervisor/journal/channels.c \
@@ -83,7 +83,7 @@ UNIT_TESTS := \
 	test_histo test_span test_mem test_clock test_loop test_log test_count test_fault test_chan test_resolve \
 	test_fetch test_poolcalls \
 	test_msg test_json test_tables test_request test_url test_words test_cfg \
-	test_envelope test_inflate test_session test_identify test_payload \
+	test_envelope test_inflate test_session test_identify test_payload test_deaf \
 	test_journal test_route test_queue test_stale test_backfill \
 	test_throttle test_slot test_life test_recycle test_pool test_calls test_streams test_notify test_orphans \
 	test_mailbox test_task test_reply test_limit test_lanes test_stream test_http test_split \

@@ -219,6 +219,8 @@ run_start(struct run *run)
 	struct sup		*sup = &run->sup;
 	struct gw_identity	 id;
 	struct gw_budget	 budget;
+	struct journal_channel	 known[64];
+	size_t			 n;
 	bool			 have_id, have_budget;
 	const char		*why;
 	char			*path;
@@ -271,6 +273,9 @@ run_start(struct run *run)
 		fetchgap_start(sup->fetchgap, have_id && id.session_id[0] != '\0');
 		sup->gw = gw_new(sup->loop, sup->resolve, sup->cfg, have_id ? &id : NULL,
 		    have_budget ? &budget : NULL, &run_gw_ops, run);
+		n = journal_channels(sup->journal, known, sizeof(known) / sizeof(*known));
+		for (size_t i = 0; i < n; i++)
+			gw_know_guild(sup->gw, known[i].guild);
 		if (!have_id || id.session_id[0] == '\0')
 			timer_arm_ms(run->patience, sup->cfg->start_patience_ms);
 		gw_start(sup->gw);

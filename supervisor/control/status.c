@@ -218,6 +218,8 @@ put_gateway(struct sup *sup, struct json_out *o)
 	json_kv_u64(o, "identifies", g.identifies);
 	json_kv_u64(o, "resumes", g.resumes);
 	json_kv_u64(o, "zombies", g.zombies);
+	json_kv_u64(o, "probes", g.probes);
+	json_kv_u64(o, "deafs", g.deafs);
 	kv_u64_or_null(o, "identifies_left", g.identifies_left);
 	kv_u64_or_null(o, "dispatch_age_ms", g.dispatch_age_ms);
 	kv_u64_or_null(o, "ack_age_ms", g.ack_age_ms);

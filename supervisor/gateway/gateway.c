@@ -15,6 +15,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/url.h"
+#include "supervisor/gateway/deaf.h"
 #include "supervisor/gateway/gateway.h"
 #include "supervisor/gateway/identify.h"
 #include "supervisor/gateway/inflate.h"
@@ -28,6 +29,7 @@
 #define INTERVAL_MIN_MS		50u
 #define INTERVAL_MAX_MS		3600000u
 #define PHASES			3u	/* TCP, TLS, upgrade */
+#define GUILDS_KEPT		8u
 #define COOKIE_NOT_A_BEAT	0u
 #define COOKIE_ASKED		1u	/* any other cookie is when a periodic beat was due */
 
@@ -79,6 +81,9 @@ struct gateway {
 
 	struct buf		 payload;	/* what we send */
 	struct mono		 beat_written, ack_at, dispatch_at;
+	struct deaf		 deaf;
+	uint64_t		 guilds[GUILDS_KEPT];	/* that may be asked for a sign */
+	size_t			 guilds_n;
 	struct gw_status	 st;		/* counters and what else survives a connection */
 	char			 fatal[512];
 };
@@ -319,6 +324,7 @@ on_ready(struct gateway *g, const struct envelope *e)
 		id->application_id = v;
 	id->intents = g->cfg->intents_bits;
 	id->seq = e->s;
+	g->guilds_n = payload_ids(e->d, "guilds", g->guilds, GUILDS_KEPT);
 	g->refused = g->bad = false;
 	g->ops->on_identity(g->arg, id);
 	g->ops->on_seq(g->arg, id->seq);
@@ -343,6 +349,7 @@ on_dispatch(struct gateway *g, struct span message, struct envelope *e)
 	COUNT(gateway_dispatches);
 	g->dispatch_at = now(g);
 	sess_dispatch(&g->sess, g->dispatch_at);
+	deaf_heard(&g->deaf, g->dispatch_at);
 	if (!e->has_s || e->t.n == 0) {
 		COUNT(gateway_bad_frames);
 		log_warnx("%s.%u dispatch without s or t", g->tag, g->generation);
@@ -761,12 +768,50 @@ op_stop(void *arg, enum sess_timer t)
 	timer_stop(g->timers[t].timer);
 }
 
+/*
+ * With each beat.  The session may be given up here, so nothing of it is touched afterwards.
+ */
+static void
+mind_deafness(struct gateway *g)
+{
+	struct deaf_conf	 conf = { .silence_ms = g->cfg->probe_silence_ms,
+		.every_ms = g->cfg->probe_every_ms, .answer_ms = g->cfg->probe_answer_ms };
+
+	if (g->sess.state != SESS_READY || g->sess.paused || g->guilds_n == 0)
+		return;
+	switch (deaf_judge(&g->deaf, &conf, now(g))) {
+	case DEAF_NO:
+		break;
+	case DEAF_ASK:
+		g->st.probes++;
+		COUNT(gateway_probes);
+		log_debug("%s.%u no event for %llu ms: asking for one", g->tag, g->generation,
+		    (unsigned long long)mono_ms_between(g->deaf.heard_at, now(g)));
+		/* Another guild each time that one did not answer. */
+		payload_member(&g->payload, g->guilds[g->deaf.unanswered % g->guilds_n],
+		    g->ident.user_id);
+		send_payload(g, COOKIE_NOT_A_BEAT);
+		break;
+	case DEAF_YES:
+		g->st.deafs++;
+		COUNT(gateway_deaf);
+		set_last_close(g, "deaf: no event came, not even one that was asked for");
+		log_warnx("%s.%u deaf: no event for %llu ms, not even one that was asked for;"
+		    " dropping the connection", g->tag, g->generation,
+		    (unsigned long long)mono_ms_between(g->deaf.heard_at, now(g)));
+		feed(g, SEV_BROKEN);
+		break;
+	}
+}
+
 static void
 on_timer(void *arg)
 {
 	struct gw_timer	*t = arg;
 
 	feed(t->gw, t->ev);
+	if (t->ev == SEV_T_BEAT)
+		mind_deafness(t->gw);
 }
 
 static uint64_t
@@ -803,6 +848,7 @@ op_live(void *arg, bool resumed)
 	struct gateway	*g = arg;
 
 	g->st.ever_live = true;
+	deaf_live(&g->deaf, now(g));
 	g->ops->on_live(g->arg, resumed);
 }
 
@@ -1014,6 +1060,16 @@ gw_bot_answer(struct gateway *g, unsigned status, struct span body)
 		log_warnx("%s %s", g->tag, g->st.last_close);
 		feed(g, SEV_BOT_FAILED);
 	}
+}
+
+void
+gw_know_guild(struct gateway *g, uint64_t guild)
+{
+	for (size_t i = 0; i < g->guilds_n; i++)
+		if (g->guilds[i] == guild)
+			return;
+	if (guild != 0 && g->guilds_n < GUILDS_KEPT)
+		g->guilds[g->guilds_n++] = guild;
 }
 
 void

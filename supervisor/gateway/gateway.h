@@ -88,12 +88,19 @@ void		 gw_pause(struct gateway *, bool);
 /* There may be room again: offer what was refused, and read on when it is taken. */
 void		 gw_take_up(struct gateway *);
 
+/*
+ * A guild that we are in: after long silence one is asked for a sign (gateway/deaf.h).  READY names
+ * them too; a RESUME does not.
+ */
+void		 gw_know_guild(struct gateway *, uint64_t guild);
+
 struct gw_status {
 	const char	*state;			/* of enum sess_state */
 	uint64_t	 state_ms;		/* for so long */
 	uint64_t	 latency_us;		/* last heartbeat to its ACK; 0 unknown */
 	uint64_t	 seq;
 	uint64_t	 connects, identifies, resumes, zombies;
+	uint64_t	 probes, deafs;		/* asked for a sign; given up without one */
 	uint64_t	 identifies_left;	/* as GET /gateway/bot said; UINT64_MAX unknown */
 	uint64_t	 dispatch_age_ms, ack_age_ms;	/* UINT64_MAX: never */
 	/* Heartbeat jitter: written time minus due time. */

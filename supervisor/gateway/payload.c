@@ -71,6 +71,24 @@ payload_resume(struct buf *out, const char *token, const char *session_id, uint6
 	end(&o);
 }
 
+void
+payload_member(struct buf *out, uint64_t guild, uint64_t user)
+{
+	struct json_out	 o;
+
+	json_out_init(&o, out);
+	json_obj(&o);
+	json_kv_u64(&o, "op", 8);
+	json_key(&o, "d");
+	json_obj(&o);
+	json_kv_id(&o, "guild_id", guild);
+	json_key(&o, "user_ids");
+	json_arr(&o);
+	json_id(&o, user);
+	json_arr_end(&o);
+	end(&o);
+}
+
 bool
 payload_text(struct span d, const char *key, char *dst, size_t dst_bytes)
 {
@@ -87,6 +105,27 @@ payload_text(struct span d, const char *key, char *dst, size_t dst_bytes)
 		(void)span_copy(buf_span(&text), dst, dst_bytes);
 	buf_fini(&text);
 	return ok;
+}
+
+size_t
+payload_ids(struct span d, const char *key, uint64_t *v, size_t max)
+{
+	struct json_scan	 scan, ahead;
+	enum json_token		 type;
+	struct span		 list, one;
+	size_t			 n = 0;
+
+	if (max == 0 || !json_member(d, key, &type, &list) || type != JSON_TOK_ARRAY)
+		return 0;
+	json_scan_init(&scan, list);
+	(void)json_next(&scan);
+	while (n < max) {
+		ahead = scan;
+		if (json_next(&ahead) != JSON_TOK_OBJECT || !json_skip(&scan, &one))
+			break;
+		n += json_member_u64(one, "id", &v[n]) && v[n] != 0;
+	}
+	return n;
 }
 
 uint64_t

@@ -19,8 +19,13 @@ void		 payload_identify(struct buf *out, const char *token, uint64_t intents,
 void		 payload_resume(struct buf *out, const char *token, const char *session_id,
 		    uint64_t seq);
 
+/* Ask for one member of one guild: its answer is an event. */
+void		 payload_member(struct buf *out, uint64_t guild, uint64_t user);
+
 /* A string member, escapes undone.  False when it is absent, empty, too long, or holds a NUL. */
 bool		 payload_text(struct span d, const char *key, char *dst, size_t dst_bytes);
+/* The ids of the objects in the array d.key; how many, at most max. */
+size_t		 payload_ids(struct span d, const char *key, uint64_t *v, size_t max);
 /* d.object.key as an id; 0 when it is absent. */
 uint64_t	 payload_id(struct span d, const char *object, const char *key);
 

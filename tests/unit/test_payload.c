@@ -33,6 +33,23 @@ beats(void **state)
 }
 
 static void
+asks_for_a_member(void **state)
+{
+	uint64_t	 v[3];
+
+	(void)state;
+	payload_member(&out, 12, 34);
+	IS("{\"op\":8,\"d\":{\"guild_id\":\"12\",\"user_ids\":[\"34\"]}}");
+	assert_int_equal(payload_ids(SPAN("{\"g\":[{\"id\":\"5\",\"x\":[1]}, {\"id\":0},{},{\"id\":\"7\"},"
+	    "{\"id\":\"8\"},{\"id\":\"9\"}]}"), "g", v, 3), 3);
+	assert_true(v[0] == 5 && v[1] == 7 && v[2] == 8);
+	assert_int_equal(payload_ids(SPAN("{\"g\":[]}"), "g", v, 3), 0);
+	assert_int_equal(payload_ids(SPAN("{\"g\":[3]}"), "g", v, 3), 0);
+	assert_int_equal(payload_ids(SPAN("{\"g\":{}}"), "g", v, 3), 0);
+	assert_int_equal(payload_ids(SPAN("{}"), "g", v, 3), 0);
+}
+
+static void
 identifies(void **state)
 {
 	(void)state;
@@ -92,6 +109,7 @@ main(void)
 {
 	const struct CMUnitTest	 tests[] = {
 		cmocka_unit_test_teardown(beats, teardown),
+		cmocka_unit_test_teardown(asks_for_a_member, teardown),
 		cmocka_unit_test_teardown(identifies, teardown),
 		cmocka_unit_test_teardown(resumes, teardown),
 		cmocka_unit_test_teardown(the_buffer_does_not_move, teardown),
