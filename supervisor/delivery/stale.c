@@ -18,6 +18,8 @@ busy_ms(const struct delivery *d)
 {
 	uint64_t	 ms = d->given_ms > d->received_ms ? d->given_ms : d->received_ms;
 
+	if (d->finished_ms > ms)		/* a dead letter that was put back */
+		ms = d->finished_ms;
 	for (size_t i = 0; i < d->effects_n; i++)
 		if (d->effects[i].asked_ms > ms)
 			ms = d->effects[i].asked_ms;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/count.h"
+#include "common/log.h"
 #include "proto/contract.h"
 #include "supervisor/journal/state.h"
 
@@ -119,6 +120,8 @@ journal_on_drop(struct journal *j, void (*fn)(struct delivery *, void *), void *
 	j->drop_arg = arg;
 }
 
+static void	 bound_letters(struct journal *, uint64_t now_ms);
+
 /*
  * Events stop at three quarters, those that may be shed at half: the rest is for what becomes of
  * them.
@@ -143,7 +146,7 @@ journal_event(
 	if ((*d_r = journal_find(j, ev->delivery)) != NULL)
 		return 0;
 	assert(ev->delivery != 0 && ev->pool.n < sizeof(d->pool) && ev->name.n < sizeof(d->name));
-	space_expire(j, now_ms);
+	space_expire(j);
 	d = dlv_new(j);
 	d->id = ev->delivery;
 	d->object = ev->object;
@@ -206,6 +209,8 @@ journal_event(
 	if (ev->said && ev->key != 0)
 		channels_said(j, ev, d, now_ms);
 	COUNT(events_journaled);
+	if (d->state == DLV_ASIDE)
+		bound_letters(j, now_ms);
 	*d_r = d;
 	return 1;
 }
@@ -320,7 +325,7 @@ journal_finished(struct journal *j, struct delivery *d, uint64_t now_ms)
 		d->place = jlog_append(&j->log, REC_DLV, buf_span(&j->mine), SPAN_NONE);
 	}
 	space_account(j, d, false);
-	space_expire(j, now_ms);
+	space_expire(j);
 }
 
 static void
@@ -334,6 +339,22 @@ set_aside(
 	free(d->report);
 	d->report = mem_spandup(report);
 	space_account(j, d, false);
+}
+
+/* The oldest dead letters give way to the newest. */
+static void
+bound_letters(struct journal *j, uint64_t now_ms)
+{
+	struct delivery	*d;
+
+	while (j->n[DLV_ASIDE] > JOURNAL_LETTERS_MAX ||
+	    (j->n[DLV_ASIDE] > 1 && j->bytes[DLV_ASIDE] > space_capacity(j) / 8)) {
+		d = TAILQ_FIRST(&j->state[DLV_ASIDE]);
+		log_warnx("too many dead letters: the oldest is let go pool=%s event=%s"
+		    " delivery=%016" PRIx64 " object=%" PRIu64, d->pool, d->name, d->id, d->object);
+		COUNT(letters_dropped);
+		journal_let_go(j, d, now_ms);
+	}
 }
 
 void
@@ -352,6 +373,52 @@ journal_aside(
 		text.n = 0;
 	set_aside(j, d, why, text, now_ms);
 	space_must_append(j, REC_ASIDE, &r, sizeof(r), text, d);
+	bound_letters(j, now_ms);
+}
+
+void
+journal_cancelled(struct journal *j, struct delivery *d)
+{
+	assert(d->state < DLV_ASIDE);
+	d->ending = ENDS_CANCELLED;
+	space_must_append(j, REC_CANCELLED, &d->id, sizeof(d->id), SPAN_NONE, d);
+}
+
+bool
+journal_retried(struct journal *j, struct delivery *d, uint64_t now_ms)
+{
+	struct retried_rec	 r = { d->id, now_ms };
+
+	assert(d->state == DLV_ASIDE);
+	if (d->body_bytes == 0)
+		return false;
+	space_unaccount(j, d);
+	d->state = DLV_WAITING;
+	d->charges = 0;
+	d->finished_ms = now_ms;
+	free(d->report);
+	d->report = NULL;
+	space_account(j, d, true);
+	space_must_append(j, REC_RETRIED, &r, sizeof(r), SPAN_NONE, d);
+	return true;
+}
+
+void
+journal_let_go(struct journal *j, struct delivery *d, uint64_t now_ms)
+{
+	assert(d->state == DLV_ASIDE);
+	d->ending = ENDS_DROPPED;
+	journal_finished(j, d, now_ms);
+}
+
+void
+journal_shed(struct journal *j, struct delivery *d)
+{
+	uint64_t	 id = d->id;
+
+	assert(d->state == DLV_WAITING && d->shed);
+	dlv_forget(j, d);
+	space_write_dropped(j, id);
 }
 
 struct delivery *

@@ -14,14 +14,19 @@
 #define SUPERVISOR_JOURNAL_H
 
 #include <sys/queue.h>
+#include <sys/tree.h>
 #include <sys/types.h>
 #include "common/mem.h"
 #include "common/span.h"
 #include "supervisor/gateway/gateway.h"
 
 #define JOURNAL_ROUTE_MAX	256	/* longer routes are kept as their hash */
-#define JOURNAL_FINISHED_MAX	16384	/* finished ids remembered */
-#define JOURNAL_FINISHED_MS	(15 * 60 * 1000)
+/*
+ * Finished ids that are remembered, as far as a quarter of the journal holds them.  Time plays no
+ * part: a wall clock that jumps must not make one forget what was answered.
+ */
+#define JOURNAL_FINISHED_MAX	16384
+#define JOURNAL_LETTERS_MAX	4096	/* dead letters; they take an eighth of the journal at most */
 #define JOURNAL_REPORT_MAX	1024	/* crash report of a dead letter */
 #define JOURNAL_CHANNELS_MAX	4096	/* whose last message is remembered; fewer in a small one */
 #define JOURNAL_GAP_ROWS	200	/* channels of one back-fill */
@@ -49,7 +54,15 @@ enum dlv_state {
 enum dlv_aside {
 	ASIDE_POISON, ASIDE_DOUBT, ASIDE_REFUSED, ASIDE_TOOBIG,
 	ASIDE_STALE,		/* an unfinished answer that is too old to go on with */
+	ASIDE_DEADLINE,		/* it was not finished in time */
 	ASIDE__KINDS
+};
+
+/* How one ends that is not set aside. */
+enum dlv_ending {
+	ENDS_ACKED,
+	ENDS_CANCELLED,		/* what it is about was deleted; set before it is finished */
+	ENDS_DROPPED		/* a dead letter that was let go */
 };
 
 struct qkey;
@@ -70,7 +83,7 @@ struct delivery {
 	TAILQ_ENTRY(delivery) in_state;	/* journal's list per state, in order */
 	uint64_t	 place;		/* of the record that holds it whole */
 	uint64_t	 live_bytes;	/* most that this record can take when it is copied */
-	uint64_t	 finished_ms;	/* wall */
+	uint64_t	 finished_ms;	/* wall; before that: of its return from the dead letters, or 0 */
 	uint32_t	 body_bytes;
 	enum dlv_state	 state;
 	size_t		 effects_n;
@@ -91,15 +104,23 @@ struct delivery {
 	uint8_t		 charges;	/* deaths it is charged with */
 	bool		 replayed, control;
 	enum dlv_aside	 aside;		/* when DLV_ASIDE */
+	enum dlv_ending	 ending;
 	uint64_t	 received_ms, given_ms;	/* wall */
 	uint64_t	 session;	/* hash of the gateway session it came from */
 	char		 worker[64];	/* tag of the last worker it was given to */
 	TAILQ_ENTRY(delivery) in_shed;	/* while it waits */
 	/* ---- delivery/queue ---- */
-	TAILQ_ENTRY(delivery) in_key, in_worker;
+	TAILQ_ENTRY(delivery) in_key;
+	TAILQ_ENTRY(delivery) in_worker;	/* while it waits: among those that may be shed */
+	RB_ENTRY(delivery) by_due;
+	uint64_t	 due_ms;	/* monotonic: its deadline; 0 none */
+	uint64_t	 alarm_ms;	/* when the queue looks at it again; 0: not in the tree */
 	struct qkey	*qkey;
 	struct qworker	*qworker;
+	uint8_t		 kind;		/* of its line */
 	bool		 suspect;	/* redelivered alone */
+	bool		 told;		/* its worker was told to cancel it */
+	bool		 overdue;	/* its worker is killed for not doing so */
 };
 
 /* What was asked under this ordinal; NULL nothing. */
@@ -178,6 +199,17 @@ void	 journal_effect(struct journal *, struct delivery *, uint64_t ordinal, uint
 void	 journal_finished(struct journal *, struct delivery *, uint64_t now_ms);
 void	 journal_aside(struct journal *, struct delivery *, enum dlv_aside, const char *report,
 	    uint64_t now_ms);
+/* It is not wanted any more: ENDS_CANCELLED from here on, whatever becomes of us. */
+void	 journal_cancelled(struct journal *, struct delivery *);
+/*
+ * A dead letter goes back: DLV_WAITING, without charges, with all that was asked and done.  False:
+ * its body was never kept.
+ */
+bool	 journal_retried(struct journal *, struct delivery *, uint64_t now_ms);
+/* A dead letter is let go: finished, as ENDS_DROPPED. */
+void	 journal_let_go(struct journal *, struct delivery *, uint64_t now_ms);
+/* A waiting one that may be shed is forgotten; the caller says so. */
+void	 journal_shed(struct journal *, struct delivery *);
 /*
  * First of a state; follow in_state.  In order of arrival, but: those given in the order of giving,
  * those returned since the start ahead of the other waiting ones, finished and aside in the order
@@ -265,7 +297,7 @@ bool	 journal_tight(struct journal *);
  */
 size_t	 journal_explain(struct journal *, uint64_t object, struct buf *out);
 
-const char *dlv_state_name(enum dlv_state);
+const char *dlv_state_name(const struct delivery *);	/* of a finished one: how */
 const char *dlv_aside_name(enum dlv_aside);
 
 #endif

@@ -43,7 +43,9 @@ enum jlog_kind {
 	REC_CHILD_GONE,
 	REC_CHANNEL,		/* the last message of one channel */
 	REC_CHANNEL_GONE,
-	REC_GAP			/* what a lost session left, and how much of it is filled */
+	REC_GAP,		/* what a lost session left, and how much of it is filled */
+	REC_CANCELLED,
+	REC_RETRIED
 };
 
 struct jlog_rec {

@@ -144,6 +144,26 @@ replay(struct journal *j, uint64_t off, struct lost *lost)
 		}
 		return true;
 	}
+	case REC_CANCELLED:
+		if (!rec_take(&in, &id, sizeof(id)))
+			return false;
+		if ((d = known(j, id, lost)) != NULL && d->state != DLV_FINISHED)
+			d->ending = ENDS_CANCELLED;
+		return true;
+	case REC_RETRIED: {
+		struct retried_rec	 b;
+
+		if (!rec_take(&in, &b, sizeof(b)))
+			return false;
+		if ((d = known(j, b.id, lost)) != NULL && d->state == DLV_ASIDE) {
+			d->state = DLV_WAITING;
+			d->charges = 0;
+			d->finished_ms = b.now_ms;
+			free(d->report);
+			d->report = NULL;
+		}
+		return true;
+	}
 	case REC_DROPPED:
 		if (!rec_take(&in, &id, sizeof(id)))
 			return false;
@@ -287,7 +307,7 @@ rebuild(struct journal *j, const struct jlog_check *c, uint64_t now_ms)
 	if (j->budget_place != 0)
 		space_small_add(j, j->budget_place);
 	channels_rebuilt(j);
-	space_expire(j, now_ms);
+	space_expire(j);
 	return whole;
 }
 

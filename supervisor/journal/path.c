@@ -49,14 +49,16 @@ one_delivery(struct json_out *o, const struct delivery *d)
 	json_kv_u64(o, "shard", d->shard);
 	json_kv_u64(o, "seq", d->seq);
 	json_kv_bool(o, "replayed", d->replayed);
-	json_kv_cstr(o, "state", dlv_state_name(d->state));
+	json_kv_cstr(o, "state", dlv_state_name(d));
 	if (d->state == DLV_ASIDE) {
 		json_kv_cstr(o, "reason", dlv_aside_name(d->aside));
 		json_kv_cstr(o, "report", d->report);
 	}
 	stamp(o, "received", d->received_ms);
 	stamp(o, "given", d->given_ms);
-	stamp(o, "finished", d->finished_ms);
+	stamp(o, d->state < DLV_ASIDE && d->finished_ms != 0 ? "retried" : "finished", d->finished_ms);
+	if (d->ending == ENDS_CANCELLED && d->state < DLV_ASIDE)
+		json_kv_bool(o, "cancelled", true);
 	json_kv_u64(o, "attempts", d->attempt);
 	json_kv_u64(o, "charges", d->charges);
 	json_kv_cstr(o, "worker", d->worker[0] == '\0' ? NULL : d->worker);

@@ -12,15 +12,22 @@
 #define FLAG_REPLAYED	1u
 #define FLAG_CONTROL	2u
 #define FLAG_SHED	4u
+#define FLAG_CANCELLED	8u
+#define FLAG_LET_GO	16u
 
 const char *
-dlv_state_name(enum dlv_state s)
+dlv_state_name(const struct delivery *d)
 {
-	switch (s) {
+	switch (d->state) {
 	case DLV_WAITING:	return "waiting";
 	case DLV_GIVEN:		return "given";
 	case DLV_ASIDE:		return "aside";
-	case DLV_FINISHED:	return "finished";
+	case DLV_FINISHED:	break;
+	}
+	switch (d->ending) {
+	case ENDS_ACKED:	return "finished";
+	case ENDS_CANCELLED:	return "cancelled";
+	case ENDS_DROPPED:	return "dropped";
 	}
 	return "?";
 }
@@ -34,6 +41,7 @@ dlv_aside_name(enum dlv_aside a)
 	case ASIDE_REFUSED:	return "refused";
 	case ASIDE_TOOBIG:	return "too big";
 	case ASIDE_STALE:	return "stale";
+	case ASIDE_DEADLINE:	return "deadline";
 	case ASIDE__KINDS:	break;
 	}
 	return "?";
@@ -126,7 +134,8 @@ dlv_encode(const struct delivery *d, struct buf *out)
 	r.state = (uint8_t)d->state;
 	r.aside = (uint8_t)d->aside;
 	r.flags = (uint8_t)((d->replayed ? FLAG_REPLAYED : 0) | (d->control ? FLAG_CONTROL : 0) |
-	    (d->shed ? FLAG_SHED : 0));
+	    (d->shed ? FLAG_SHED : 0) | (d->ending == ENDS_CANCELLED ? FLAG_CANCELLED : 0) |
+	    (d->ending == ENDS_DROPPED ? FLAG_LET_GO : 0));
 	r.pool_n = (uint8_t)strlen(d->pool);
 	r.name_n = (uint8_t)strlen(d->name);
 	r.worker_n = (uint8_t)strlen(d->worker);
@@ -215,6 +224,8 @@ dlv_decode(struct span in, struct delivery *d)
 	d->replayed = (r.flags & FLAG_REPLAYED) != 0;
 	d->control = (r.flags & FLAG_CONTROL) != 0;
 	d->shed = (r.flags & FLAG_SHED) != 0;
+	d->ending = (r.flags & FLAG_CANCELLED) != 0 ? ENDS_CANCELLED :
+	    (r.flags & FLAG_LET_GO) != 0 ? ENDS_DROPPED : ENDS_ACKED;
 	span_copy(pool, d->pool, sizeof(d->pool));
 	span_copy(name, d->name, sizeof(d->name));
 	span_copy(worker, d->worker, sizeof(d->worker));

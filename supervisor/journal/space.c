@@ -220,8 +220,8 @@ space_room(struct journal *j, uint64_t n, uint64_t growth, uint64_t slack)
 	return true;
 }
 
-static void
-write_dropped(struct journal *j, uint64_t id)
+void
+space_write_dropped(struct journal *j, uint64_t id)
 {
 	if (space_room(j, jlog_size(sizeof(id)), 0, 0))
 		jlog_append(&j->log, REC_DROPPED, span_make(&id, sizeof(id)), SPAN_NONE);
@@ -262,7 +262,7 @@ space_drop(struct journal *j, struct delivery *d, const char *what)
 	if (d->state == DLV_WAITING && j->on_drop != NULL)
 		j->on_drop(d, j->drop_arg);
 	space_let_go(j, d);
-	write_dropped(j, id);
+	space_write_dropped(j, id);
 }
 
 /*
@@ -297,16 +297,15 @@ space_must_append(struct journal *j, enum jlog_kind kind, const void *rec, size_
 		jlog_append(&j->log, kind, span_make(rec, rec_n), more);
 }
 
-/* What was finished long ago, or is too much. */
+/* What is finished and too much. */
 void
-space_expire(struct journal *j, uint64_t now_ms)
+space_expire(struct journal *j)
 {
 	struct delivery	*d;
 
 	while ((d = TAILQ_FIRST(&j->state[DLV_FINISHED])) != NULL &&
 	    (j->n[DLV_FINISHED] > JOURNAL_FINISHED_MAX ||
-		j->bytes[DLV_FINISHED] > space_capacity(j) / 4 ||
-		(now_ms > d->finished_ms && now_ms - d->finished_ms > JOURNAL_FINISHED_MS)))
+		j->bytes[DLV_FINISHED] > space_capacity(j) / 4))
 		space_let_go(j, d);
 }
 

@@ -42,6 +42,7 @@ struct returned_rec { uint64_t id, charges; };
 struct asked_rec { uint64_t id, ordinal, now_ms; };	/* route */
 struct done_rec { uint64_t id, ordinal, status, object; };
 struct aside_rec { uint64_t id, now_ms, aside; };	/* report */
+struct retried_rec { uint64_t id, now_ms; };
 
 struct identity {
 	struct gw_identity	 id;
@@ -163,10 +164,11 @@ void		 space_count_dropped(struct journal *, const char *what, const char *pool,
 		    const char *name, uint64_t id, uint64_t object);
 void		 space_let_go(struct journal *, struct delivery *);
 void		 space_drop(struct journal *, struct delivery *, const char *what);
+void		 space_write_dropped(struct journal *, uint64_t id);
 bool		 space_must_room(struct journal *, uint64_t n, const struct delivery *keep);
 void		 space_must_append(struct journal *, enum jlog_kind kind, const void *rec,
 		    size_t rec_n, struct span more, const struct delivery *keep);
-void		 space_expire(struct journal *, uint64_t now_ms);
+void		 space_expire(struct journal *);
 bool		 space_under_way(const struct journal *);
 void		 space_replace(struct journal *, enum jlog_kind kind, const void *rec,
 		    size_t rec_n, uint64_t *place);

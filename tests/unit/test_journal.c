@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include "common/count.h"
 #include "common/log.h"
 #include "proto/contract.h"
 #include "supervisor/journal/journal.h"
@@ -1028,7 +1029,7 @@ channels_are_remembered(void **state)
 	for (uint64_t id = 1; id <= 60000; id++) {
 		uint64_t	 channel = 1 + rnd(rnd(4) == 0 ? 32 : 3);
 
-		now_ms += rnd(2000) == 0 ? JOURNAL_FINISHED_MS + 5000 : rnd(20);
+		now_ms += rnd(2000) == 0 ? 1000000 : rnd(20);
 		assert_int_equal(say_in(j, id, channel, channel == 7 ? 0 : channel + 100, now_ms, &d), 1);
 		newest[channel] = id;
 		journal_given(j, d, "echo.0#1", now_ms);
@@ -1190,8 +1191,128 @@ memory_is_bounded(void **state)
 	}
 	journal_usage(j, &u);
 	assert_true(u.live_bytes <= (1u << 20) / 4 + 4096);
-	assert_int_equal(event(j, 100001, 64, T0 + 100000 + JOURNAL_FINISHED_MS + 1, false, &d), 1);
-	assert_int_equal(journal_count(j, DLV_FINISHED), 0);
+	journal_close(&j);
+	assert_int_equal(unlink(path_of("j")), 0);
+}
+
+/* A wall clock that jumps a year makes nobody forget what was answered. */
+static void
+a_jump_of_the_clock_forgets_nothing(void **state)
+{
+	const uint64_t		 year = 365ull * 86400 * 1000;
+	struct journal_report	 r;
+	struct journal		*j = opened(path_of("j"), 1u << 20, T0, &r);
+	struct delivery		*d;
+
+	(void)state;
+	assert_int_equal(event(j, 1, 64, T0, false, &d), 1);
+	journal_given(j, d, "e.0#1", T0);
+	journal_finished(j, d, T0);
+	assert_int_equal(event(j, 2, 64, T0 + year, false, &d), 1);
+	assert_int_equal(event(j, 1, 64, T0 + year, false, &d), 0);
+	journal_close(&j);
+	j = opened(path_of("j"), 1u << 20, T0 + 2 * year, &r);
+	assert_int_equal(event(j, 1, 64, T0 + 2 * year, false, &d), 0);
+	assert_int_equal(d->state, DLV_FINISHED);
+	journal_close(&j);
+	assert_int_equal(unlink(path_of("j")), 0);
+}
+
+/* A dead letter keeps its body and effects until it goes back or is let go, over restarts. */
+static void
+dead_letters_go_back_or_are_let_go(void **state)
+{
+	struct journal_report	 r;
+	struct journal		*j = opened(path_of("j"), 1u << 20, T0, &r);
+	struct delivery		*d;
+	struct effect		*e;
+
+	(void)state;
+	for (uint64_t id = 1; id <= 3; id++) {
+		assert_int_equal(event(j, id, 64, T0, false, &d), 1);
+		journal_given(j, d, "e.0#1", T0);
+		assert_int_equal(journal_asked(j, d, 1, SPAN("POST /a"), T0, &e), 1);
+		journal_effect(j, d, 1, 200, 7);
+		journal_returned(j, d, true);
+		journal_aside(j, d, ASIDE_POISON, "it died", T0 + id);
+	}
+	journal_close(&j);
+	j = opened(path_of("j"), 1u << 20, T0 + 10, &r);
+	assert_int_equal(r.aside_n, 3);
+	assert_int_equal(journal_body(j, journal_find(j, 1)).n, 64);
+	assert_true(journal_retried(j, journal_find(j, 1), T0 + 11));
+	journal_let_go(j, journal_find(j, 2), T0 + 12);
+	for (int round = 0; round < 2; round++) {
+		d = journal_find(j, 1);
+		assert_int_equal(d->state, DLV_WAITING);
+		assert_int_equal(d->charges, 0);
+		assert_int_equal(d->attempt, 1);
+		assert_int_equal(d->finished_ms, T0 + 11);
+		assert_null(d->report);
+		assert_int_equal(d->effects_n, 1);
+		assert_true(d->effects[0].done && d->effects[0].id == 7);
+		assert_int_equal(journal_body(j, d).n, 64);
+		assert_string_equal(dlv_state_name(journal_find(j, 2)), "dropped");
+		assert_int_equal(journal_find(j, 2)->body_bytes, 0);
+		assert_string_equal(journal_find(j, 3)->report, "it died");
+		/* Neither is new when Discord says it again. */
+		assert_int_equal(event(j, 1, 64, T0, false, &d), 0);
+		assert_int_equal(event(j, 2, 64, T0, false, &d), 0);
+		journal_close(&j);
+		j = opened(path_of("j"), 1u << 20, T0 + 20, &r);
+		assert_false(r.damaged);
+	}
+	journal_close(&j);
+	assert_int_equal(unlink(path_of("j")), 0);
+}
+
+/* An eighth of the journal at most: the oldest dead letter is let go, and is counted. */
+static void
+dead_letters_are_bounded(void **state)
+{
+	struct journal_report	 r;
+	struct journal_usage	 u;
+	struct journal		*j = opened(path_of("j"), 1u << 20, T0, &r);
+	struct delivery		*d;
+	uint64_t		 before = count_get(COUNT_letters_dropped);
+
+	(void)state;
+	for (uint64_t id = 1; id <= 100; id++) {
+		assert_int_equal(event(j, id, 4096, T0, false, &d), 1);
+		journal_aside(j, d, ASIDE_REFUSED, "no", T0 + id);
+		journal_usage(j, &u);
+		assert_true(u.live_bytes < (1u << 20) / 2);
+	}
+	assert_in_range(journal_count(j, DLV_ASIDE), 20, 31);
+	assert_int_equal(count_get(COUNT_letters_dropped) - before, 100 - journal_count(j, DLV_ASIDE));
+	assert_int_equal(journal_find(j, 100)->state, DLV_ASIDE);
+	assert_string_equal(dlv_state_name(journal_find(j, 1)), "dropped");
+	assert_int_equal(u.dropped, 0);
+	journal_close(&j);
+	assert_int_equal(unlink(path_of("j")), 0);
+}
+
+/* Cancelled is written down before it is finished, and outlives us. */
+static void
+cancelled_outlives_a_restart(void **state)
+{
+	struct journal_report	 r;
+	struct journal		*j = opened(path_of("j"), 1u << 20, T0, &r);
+	struct delivery		*d;
+
+	(void)state;
+	assert_int_equal(event(j, 1, 64, T0, false, &d), 1);
+	journal_given(j, d, "e.0#1", T0);
+	journal_cancelled(j, d);
+	journal_close(&j);
+	j = opened(path_of("j"), 1u << 20, T0, &r);
+	d = journal_find(j, 1);
+	assert_int_equal(d->state, DLV_GIVEN);
+	assert_int_equal(d->ending, ENDS_CANCELLED);
+	journal_finished(j, d, T0 + 1);
+	journal_close(&j);
+	j = opened(path_of("j"), 1u << 20, T0, &r);
+	assert_string_equal(dlv_state_name(journal_find(j, 1)), "cancelled");
 	journal_close(&j);
 	assert_int_equal(unlink(path_of("j")), 0);
 }
@@ -1217,6 +1338,10 @@ main(void)
 		cmocka_unit_test(channels_are_bounded),
 		cmocka_unit_test(gap_comes_back),
 		cmocka_unit_test(memory_is_bounded),
+		cmocka_unit_test(a_jump_of_the_clock_forgets_nothing),
+		cmocka_unit_test(dead_letters_go_back_or_are_let_go),
+		cmocka_unit_test(dead_letters_are_bounded),
+		cmocka_unit_test(cancelled_outlives_a_restart),
 	};
 
 	return cmocka_run_group_tests_name("journal", tests, make_dir, remove_dir);
