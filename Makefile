@@ -50,7 +50,8 @@ SUPERVISOR_SRCS := \
 	supervisor/journal/deliveries.c supervisor/journal/peers.c supervisor/journal/open.c \
 	supervisor/journal/path.c supervisor/journal/channels.c \
 	supervisor/delivery/route.c supervisor/delivery/queue.c supervisor/delivery/narrow.c supervisor/delivery/keys.c \
-	supervisor/delivery/workers.c supervisor/delivery/give.c supervisor/delivery/poison.c \
+	supervisor/delivery/workers.c supervisor/delivery/give.c supervisor/delivery/due.c \
+	supervisor/delivery/bound.c supervisor/delivery/letters.c supervisor/delivery/poison.c \
 	supervisor/delivery/backfill.c supervisor/delivery/fetchgap.c \
 	supervisor/delivery/answer.c supervisor/delivery/stale.c \
 	supervisor/pool/throttle.c supervisor/pool/slot.c supervisor/pool/proc.c supervisor/pool/obituary.c \

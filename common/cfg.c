@@ -48,19 +48,30 @@ cfg_pool_credit(const struct cfg_pool *p)
 	return p->credit != 0 ? p->credit : role != NULL ? role->credit : CREDIT_EXEC;
 }
 
+static bool
+lists(const struct cfg_list *l, const char *word)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (strcmp(l->v[i], word) == 0)
+			return true;
+	return false;
+}
+
+bool
+cfg_pool_states(const struct cfg_pool *p, const char *event)
+{
+	return lists(&p->states, event);
+}
+
 bool
 cfg_pool_wants(const struct cfg_pool *p, const char *event)
 {
 	const struct role_row	*r;
 	const char		*at;
-	size_t			 i, n;
+	size_t			 n;
 
-	if (p->events.set) {
-		for (i = 0; i < p->events.n; i++)
-			if (strcmp(p->events.v[i], event) == 0)
-				return true;
-		return false;
-	}
+	if (p->events.set)
+		return lists(&p->events, event);
 	r = cfg_pool_role(p);
 	if (r == NULL)
 		return false;
@@ -235,7 +246,8 @@ intents_of(const struct cfg *cfg)
 	for (i = 0; i < cfg->pools_n; i++) {
 		p = &cfg->pools[i];
 		for (j = 0; j < events_n; j++)
-			if (cfg_pool_wants(p, events[j].name))
+			if (cfg_pool_wants(p, events[j].name) ||
+			    cfg_pool_states(p, events[j].name))
 				bits |= events[j].intents;
 		/* Of the MESSAGE_ events these two carry what was written. */
 		reads = reads || cfg_pool_wants(p, "MESSAGE_CREATE") ||

@@ -174,6 +174,8 @@ void	 cfg_settle(struct cfg *);
 void	 cfg_json(const struct cfg *, struct buf *out);
 /* Does the pool want this event (by its list, or its role's default)? */
 bool	 cfg_pool_wants(const struct cfg_pool *, const char *event);
+/* Is every worker of the pool told of this event? */
+bool	 cfg_pool_states(const struct cfg_pool *, const char *event);
 /* The built-in role, NULL for exec. */
 const struct role_row *cfg_pool_role(const struct cfg_pool *);
 /* The command line of a handler "exec:", for words_split, which takes it; NULL when built in. */

@@ -495,7 +495,7 @@ check_word(const struct cfg_option *o, const char *where, const char *text, char
 	char		 shown[64];
 	uint64_t	 id;
 
-	if (strcmp(o->name, "events") == 0)
+	if (strcmp(o->name, "events") == 0 || strcmp(o->name, "states") == 0)
 		return check_event(where, text, why);
 	if (strcmp(o->name, "intents") == 0)
 		return check_intent(where, text, why);

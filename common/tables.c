@@ -6,7 +6,7 @@
 /* The words of the tables. */
 enum { SERIAL = 0, OPEN = 1 };
 enum { IDENTITY_OBJECT = 1, IDENTITY_SEQ = 0 };
-enum { ORDER_CONTROL = 1, ORDER_WORK = 0 };
+enum { ORDER_WORK = 0, ORDER_CONTROL = 1, ORDER_INTERACTION = 2 };
 enum { AT_BOUND_SHED = 1, AT_BOUND_KEEP = 0 };
 enum {
 #define INTENT(name, bit, privileged) INTENT_##name = 1 << bit,
@@ -32,7 +32,8 @@ static const struct intent_row intents[] = {
 static const struct event_row events[] = {
 #define EVENT(name, bits, key, identity, order, shed)				\
 	{ #name, (uint64_t)(bits), EVENT_KEY_##key, IDENTITY_##identity,	\
-	  ORDER_##order, AT_BOUND_##shed },
+	  ORDER_##order != ORDER_WORK, ORDER_##order == ORDER_INTERACTION,		\
+	  AT_BOUND_##shed },
 #include "proto/events.def"
 #undef EVENT
 };

@@ -44,6 +44,7 @@ struct event_row {
 	enum event_key	 key;
 	bool		 object;	/* identity by object, else by session and seq */
 	bool		 control;	/* overtakes the key's mailbox */
+	bool		 interaction;	/* a control event that somebody waits for: ahead of the others */
 	bool		 shed;		/* may be dropped at a bound */
 };
 

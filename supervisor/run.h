@@ -18,10 +18,12 @@ struct run {
 	int		 status;		/* exit status */
 	struct timer	*patience;		/* start_patience: an API that was never reached */
 	struct timer	*bound;			/* the stop is bounded, whatever hangs */
+	struct timer	*due;			/* the queue's next deadline, and when it is */
+	uint64_t	 due_ms;
 	struct sigwatch	*signals[4];
 	char		 last_api[160];		/* why GET /gateway/bot failed last */
 	unsigned	 waiting;		/* parts of the stop order that have not ended */
-	bool		 paused;		/* the journal is tight */
+	bool		 paused;		/* the journal is tight, or a pool full */
 	struct mono	 told_at;		/* when the log said so last */
 };
 
@@ -46,7 +48,8 @@ void	 run_running(struct run *);
 extern const struct gw_ops	run_gw_ops;
 extern const struct pools_ops	run_pools_ops;
 extern const struct queue_ops	run_queue_ops;
-/* The loop's tail. */
+/* The loop's tail; the timer that wakes the loop for a deadline. */
+void	 run_on_due(void *arg);
 void	 run_tail(void *arg);
 /* Streams go where calls go. */
 void	 run_follow_active(struct run *);

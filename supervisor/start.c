@@ -243,7 +243,10 @@ run_start(struct run *run)
 	have_id = journal_identity_get(sup->journal, 0, &id);
 	have_budget = journal_budget_get(sup->journal, &budget);
 	sup->resolve = resolve_new(sup->loop, sup->cfg->resolv_conf);
+	run->due = timer_new(sup->loop, run_on_due, run);
+	run->due_ms = UINT64_MAX;
 	sup->queue = queue_new(sup->journal, &run_queue_ops, run, sup->cfg->poison);
+	queue_last_word(sup->queue, sup->cfg->last_word_ms);
 	for (size_t i = 0; i < sup->cfg->pools_n; i++)
 		queue_pool_add(sup->queue, &sup->cfg->pools[i]);
 	stale_set_aside(sup->journal, sup->cfg->stale_ms, clock_wall_ms(),
@@ -308,6 +311,8 @@ run_free(struct run *run)
 		journal_close(&sup->journal);
 	if (run->bound != NULL)
 		timer_free(&run->bound);
+	if (run->due != NULL)
+		timer_free(&run->due);
 	if (run->patience != NULL)
 		timer_free(&run->patience);
 	for (size_t i = 0; i < sizeof(run->signals) / sizeof(*run->signals); i++)

@@ -17,6 +17,7 @@
 #include "supervisor/run.h"
 
 #define TELL_AGAIN_MS	10000
+#define NEWS_UNREAD_MAX	(1u << 20)
 
 /* ---- gateway -> journal and queue ---- */
 
@@ -28,20 +29,25 @@ static void
 mind_the_room(struct run *run)
 {
 	bool		 tight = journal_tight(run->sup.journal);
+	const char	*full = queue_full(run->sup.queue);
 	struct mono	 now;
 
-	if (run->sup.gw == NULL || tight == run->paused)
+	if (run->sup.gw == NULL || (tight || full != NULL) == run->paused)
 		return;
-	run->paused = tight;
-	gw_pause(run->sup.gw, tight);
+	run->paused = !run->paused;
+	gw_pause(run->sup.gw, run->paused);
 	/* Under load this comes and goes with every answer. */
 	now = clock_mono();
-	if (tight && (mono_is_never(run->told_at) ||
-	    mono_ms_between(run->told_at, now) >= TELL_AGAIN_MS)) {
-		run->told_at = now;
+	if (!run->paused || (!mono_is_never(run->told_at) &&
+	    mono_ms_between(run->told_at, now) < TELL_AGAIN_MS))
+		return;
+	run->told_at = now;
+	if (full != NULL)
+		log_warnx("pool %s is full: reading from Discord pauses whenever its queue is at its"
+		    " bound; it is too slow, or options queue and queue_bytes are too low", full);
+	else
 		log_warnx("journal nearly full: reading from Discord pauses whenever it has no room;"
 		    " handlers are too slow, or it is too small (option journal)");
-	}
 }
 
 static int
@@ -389,13 +395,74 @@ queue_on_aside(void *arg, const struct delivery *d)
 		streams_aside(run->sup.streams, d);
 }
 
+static uint64_t
+queue_mono_ms(void *arg)
+{
+	(void)arg;
+	return clock_mono().us / 1000;
+}
+
+static void
+queue_cancel(void *peer, uint64_t delivery)
+{
+	struct msg_CANCEL	 m = { .kind = 0, .id = delivery };
+
+	child_send(peer, MSG_CANCEL, &m);
+}
+
+static void
+queue_overdue(void *peer, const struct delivery *d)
+{
+	char	 text[96];
+
+	snprintf(text, sizeof(text), "it did not end dlv#%016llx, which it was told to cancel",
+	    (unsigned long long)d->id);
+	child_hung(peer, text);
+}
+
+/* A worker that reads slowly must not cost memory for what it can do without. */
+static int
+queue_news(void *peer, const struct msg_NEWS *m)
+{
+	return child_unread_bytes(peer) > NEWS_UNREAD_MAX ? -1 : child_send(peer, MSG_NEWS, m);
+}
+
 const struct queue_ops run_queue_ops = {
 	.give = queue_give,
 	.now_ms = queue_now_ms,
 	.on_aside = queue_on_aside,
+	.mono_ms = queue_mono_ms,
+	.cancel = queue_cancel,
+	.overdue = queue_overdue,
+	.news = queue_news,
 };
 
 /* ---- the loop's tail ---- */
+
+/* The tail does what is due; the timer is there to wake the loop for it. */
+void
+run_on_due(void *arg)
+{
+	struct run	*run = arg;
+
+	run->due_ms = UINT64_MAX;
+}
+
+static void
+mind_the_deadlines(struct run *run)
+{
+	uint64_t	 due_ms = queue_due_ms(run->sup.queue), now_ms;
+
+	if (due_ms == run->due_ms || run->due == NULL)
+		return;
+	run->due_ms = due_ms;
+	if (due_ms == UINT64_MAX) {
+		timer_stop(run->due);
+		return;
+	}
+	now_ms = queue_mono_ms(run);
+	timer_arm_ms(run->due, due_ms > now_ms ? due_ms - now_ms + 1 : 1);
+}
 
 void
 run_tail(void *arg)
@@ -403,6 +470,7 @@ run_tail(void *arg)
 	struct run	*run = arg;
 
 	queue_run(run->sup.queue);
+	mind_the_deadlines(run);
 	calls_run(run->sup.calls);
 	if (run->sup.fetchgap != NULL)
 		fetchgap_run(run->sup.fetchgap);

@@ -408,6 +408,9 @@ on_handler_msg(struct tasks *t, struct chat *c, const struct msg_in *in)
 	case MSG_EVENT:
 		tasks_event(t, &in->EVENT);
 		return true;
+	case MSG_NEWS:
+		tasks_news(t, &in->NEWS);
+		return true;
 	case MSG_RESULT:
 		tasks_result(t, &in->RESULT);
 		return true;

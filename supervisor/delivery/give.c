@@ -36,6 +36,7 @@ give(struct qline *l, struct delivery *d)
 	struct queue		*q = p->queue;
 	struct msg_EVENT	 m;
 	int			 kind = delivery_kind(d);
+	uint64_t		 now_ms;
 
 	line_leave(p, d);
 	l->out++;
@@ -44,6 +45,7 @@ give(struct qline *l, struct delivery *d)
 	w->out_n[kind]++;
 	w->out_bytes[kind] += d->body_bytes;
 	p->given_n++;
+	due_given(q, d);
 	if (d->suspect) {
 		p->alone = d;
 		l->alone = true;
@@ -72,6 +74,10 @@ give(struct qline *l, struct delivery *d)
 	m.shard = d->shard;
 	m.seq = d->seq;
 	m.key = d->key;
+	if (d->due_ms != 0) {
+		now_ms = q->ops->mono_ms(q->arg);
+		m.deadline_ms = d->due_ms > now_ms ? d->due_ms - now_ms : 1;
+	}
 	m.name = span_of(d->name);
 	m.body = journal_body(q->journal, d);
 	m.effects = msg_list_of(&q->effects);
@@ -92,8 +98,8 @@ pool_run(struct qpool *p)
 		if (has_credit(l->key->at, delivery_kind(d), d))
 			give(l, d);
 	}
-	for (size_t i = 0; i < p->live_n; i++) {
-		w = p->live[i];
+	/* Draining ones too: they may get what speaks about their open work. */
+	TAILQ_FOREACH(w, &p->workers, in_pool) {
 		for (int kind = LINES_N; kind-- > 0;)
 			while ((l = TAILQ_FIRST(&w->turn[kind])) != NULL) {
 				d = TAILQ_FIRST(&l->waiting);
@@ -109,6 +115,7 @@ queue_run(struct queue *q)
 {
 	struct qpool	*p;
 
+	due_run(q);
 	if (q->held)
 		return;
 	TAILQ_FOREACH(p, &q->pools, in_queue)

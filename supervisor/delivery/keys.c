@@ -46,13 +46,20 @@ key_find(struct qpool *p, uint64_t key, bool make)
 unsigned
 key_out(const struct qkey *k)
 {
-	return k->line[WORK].out + k->line[CONTROL].out;
+	unsigned	 n = 0;
+
+	for (int i = 0; i < LINES_N; i++)
+		n += k->line[i].out;
+	return n;
 }
 
 static bool
 key_waits(const struct qkey *k)
 {
-	return !TAILQ_EMPTY(&k->line[WORK].waiting) || !TAILQ_EMPTY(&k->line[CONTROL].waiting);
+	for (int i = 0; i < LINES_N; i++)
+		if (!TAILQ_EMPTY(&k->line[i].waiting))
+			return true;
+	return false;
 }
 
 static void
@@ -81,6 +88,17 @@ place(struct qpool *p, uint64_t key)
 	return p->live_n == 0 ? NULL : p->live[route_place(key, p->slots, p->live_n)];
 }
 
+/*
+ * Is something out that this kind may speak about?  A kind does not count for itself, or a draining
+ * worker would never see the end of reactions.
+ */
+static bool
+is_spoken_to(const struct qkey *k, int kind)
+{
+	return (kind > WORK && k->line[WORK].out > 0) ||
+	    (kind == CONTROL && k->line[INTERACTION].out > 0);
+}
+
 void
 key_update(struct qpool *p, struct qkey *k)
 {
@@ -100,7 +118,12 @@ key_update(struct qpool *p, struct qkey *k)
 		else if (k->at == NULL)
 			line_to(l, &p->homeless);
 		else if (k->at->draining)
-			line_to(l, NULL);
+			/*
+			 * Work waits until what is out has ended, then moves.  What speaks about it
+			 * must reach it where it is.
+			 */
+			line_to(l, first->suspect || k->at->closed || !is_spoken_to(k, i) ? NULL :
+			    &k->at->turn[i]);
 		else if (first->suspect)
 			line_to(l, &p->suspects);
 		else
@@ -145,6 +168,14 @@ line_up(struct qpool *p, struct qkey *k, struct delivery *d)
 	}
 	p->waiting_n++;
 	p->waiting_bytes += d->body_bytes;
+	if (d->shed) {
+		at = TAILQ_FIRST(&p->sheddable);
+		if (at == NULL || at->order < d->order)
+			TAILQ_INSERT_TAIL(&p->sheddable, d, in_worker);
+		else
+			TAILQ_INSERT_HEAD(&p->sheddable, d, in_worker);
+	}
+	due_waits(p->queue, d);
 	key_update(p, k);
 }
 
@@ -154,6 +185,9 @@ line_leave(struct qpool *p, struct delivery *d)
 	TAILQ_REMOVE(&line_of(d)->waiting, d, in_key);
 	p->waiting_n--;
 	p->waiting_bytes -= d->body_bytes;
+	if (d->shed)
+		TAILQ_REMOVE(&p->sheddable, d, in_worker);
+	due_over(p->queue, d);
 }
 
 void

@@ -12,6 +12,7 @@
 
 #define OUT_SERIAL	4	/* most deliveries of one key's line out to one worker */
 #define OUT_OPEN	64
+#define LAST_WORD_MS	10000
 
 static void
 dropped(struct delivery *d, void *arg)
@@ -36,6 +37,10 @@ queue_new(struct journal *j, const struct queue_ops *ops, void *arg, uint64_t po
 	q->arg = arg;
 	q->poison = poison;
 	q->message = table_event(SPAN("MESSAGE_CREATE"));
+	queue_last_word(q, LAST_WORD_MS);
+	q->delete = table_event(SPAN("MESSAGE_DELETE"));
+	q->delete_bulk = table_event(SPAN("MESSAGE_DELETE_BULK"));
+	due_init(q);
 	TAILQ_INIT(&q->pools);
 	journal_on_drop(j, dropped, q);
 	return q;
@@ -60,6 +65,7 @@ queue_free(struct queue **qp)
 		keys_free(p);
 		free(p->configured);
 		free(p->wants);
+		free(p->states);
 		free(p->live);
 		free(p->slots);
 		free(p);
@@ -70,6 +76,21 @@ queue_free(struct queue **qp)
 	*qp = NULL;
 }
 
+static int
+kind_of(const struct event_row *row)
+{
+	return row->interaction ? INTERACTION : row->control ? CONTROL : WORK;
+}
+
+void
+queue_pool_bounds(struct qpool *p, const struct cfg_pool *cfg)
+{
+	p->waiting_max = cfg->queue;
+	p->waiting_bytes_max = cfg->queue_bytes_bytes;
+	p->deadline_ms = cfg->deadline_ms;
+	p->full = false;
+}
+
 struct qpool *
 queue_pool_add(struct queue *q, const struct cfg_pool *cfg)
 {
@@ -77,7 +98,7 @@ queue_pool_add(struct queue *q, const struct cfg_pool *cfg)
 	const struct role_row	*role = cfg_pool_role(cfg);
 	struct qpool		*p = mem_alloc(sizeof(*p));
 	uint64_t		 bytes = cfg->credit_bytes_bytes, credit, share;
-	bool			 control = false;
+	unsigned		 kinds = 0;
 	size_t			 n;
 
 	p->queue = q;
@@ -87,21 +108,32 @@ queue_pool_add(struct queue *q, const struct cfg_pool *cfg)
 	rows = table_events(&n);
 	p->configured = mem_array(n, sizeof(*p->configured));
 	p->wants = mem_array(n, sizeof(*p->wants));
+	p->states = mem_array(n, sizeof(*p->states));
 	for (size_t i = 0; i < n; i++) {
 		p->configured[i] = p->wants[i] = cfg_pool_wants(cfg, rows[i].name);
-		control = control || (p->wants[i] && rows[i].control);
+		p->states[i] = cfg_pool_states(cfg, rows[i].name);
+		if (p->wants[i])
+			kinds |= 1u << kind_of(&rows[i]);
 	}
-	/* An eighth is kept for control events if there are any; 1 cannot be shared. */
-	share = !control ? 0 : credit < 8 ? 1 : credit / 8;
-	p->credit[WORK] = credit > share ? credit - share : 1;
-	p->credit[CONTROL] = share;
-	p->credit_bytes[WORK] = control ? bytes - bytes / 8 : bytes;
-	p->credit_bytes[CONTROL] = bytes / 8;
+	/* An eighth is kept for each other kind if there is any; 1 cannot be shared. */
+	share = credit < 8 ? 1 : credit / 8;
+	p->credit[WORK] = credit;
+	p->credit_bytes[WORK] = bytes;
+	for (int kind = CONTROL; kind < LINES_N; kind++) {
+		p->credit_bytes[kind] = bytes / 8;
+		if ((kinds & 1u << kind) == 0)
+			continue;
+		p->credit[kind] = share;
+		p->credit[WORK] = p->credit[WORK] > share ? p->credit[WORK] - share : 1;
+		p->credit_bytes[WORK] -= bytes / 8;
+	}
 	RB_INIT(&p->keys);
 	TAILQ_INIT(&p->idle);
 	TAILQ_INIT(&p->workers);
 	TAILQ_INIT(&p->homeless);
 	TAILQ_INIT(&p->suspects);
+	TAILQ_INIT(&p->sheddable);
+	queue_pool_bounds(p, cfg);
 	TAILQ_INSERT_TAIL(&q->pools, p, in_queue);
 	return p;
 }
@@ -115,6 +147,16 @@ queue_pool(struct queue *q, const char *name)
 		if (strcmp(p->name, name) == 0)
 			return p;
 	return NULL;
+}
+
+void
+queue_take_in(struct qpool *p, struct delivery *d)
+{
+	const struct event_row	*row = table_event(span_of(d->name));
+
+	d->kind = (uint8_t)(row == NULL ? WORK : kind_of(row));
+	due_set(p, d);
+	line_up(p, key_find(p, d->key, true), d);
 }
 
 void
@@ -141,12 +183,39 @@ queue_recover(struct queue *q)
 	for (size_t i = 0; i < n; i++) {
 		d = all[i];
 		d->suspect = false;
-		if ((p = queue_pool(q, d->pool)) == NULL)
+		if (d->ending == ENDS_CANCELLED)
+			queue_end_cancelled(q, d);
+		else if ((p = queue_pool(q, d->pool)) == NULL)
 			queue_set_aside(q, d, ASIDE_REFUSED, "no pool of this name is configured");
 		else
-			line_up(p, key_find(p, d->key, true), d);
+			queue_take_in(p, d);
 	}
 	free(all);
+}
+
+/* Each live worker of each pool that asked for it; a slow one misses it. */
+static void
+tell_all(struct queue *q, const struct event_row *row, const struct journal_event *ev)
+{
+	struct msg_NEWS	 m = {
+		.flags = ev->replayed, .shard = ev->shard, .seq = ev->seq, .key = ev->key,
+		.name = ev->name, .body = ev->body,
+	};
+	struct qpool	*p;
+	struct qworker	*w;
+	size_t		 n;
+
+	TAILQ_FOREACH(p, &q->pools, in_queue) {
+		if (!p->states[row - table_events(&n)])
+			continue;
+		TAILQ_FOREACH(w, &p->workers, in_pool)
+			if (w->draining)
+				continue;
+			else if (q->ops->news(w->peer, &m) == 0)
+				COUNT(states_sent);
+			else
+				COUNT(states_dropped);
+	}
 }
 
 /*
@@ -162,26 +231,34 @@ dispatch(struct queue *q, const struct envelope *env, const char *session_id, ui
 	struct journal_event	 ev;
 	struct delivery		*d;
 	struct qpool		*p;
-	unsigned		 wanted = 0;
+	unsigned		 wanted = 0, told = 0;
+	uint64_t		 now_ms;
+	bool			 deletes;
 	size_t			 n;
 	int			 rc;
 
 	rows = table_events(&n);
 	if (row != NULL)
-		TAILQ_FOREACH(p, &q->pools, in_queue)
+		TAILQ_FOREACH(p, &q->pools, in_queue) {
 			wanted += p->wants[row - rows];
+			told += p->states[row - rows];
+		}
 	if (wanted_r != NULL)
 		*wanted_r = wanted;
-	if (wanted == 0) {
+	deletes = row != NULL && (row == q->delete || row == q->delete_bulk);
+	if (wanted + told == 0)
 		COUNT(events_unwanted);
+	if (wanted + told == 0 && !deletes)
 		return 0;
-	}
 	if (envelope_ids(&e) != 0) {
 		log_warnx("event not taken: its body is no JSON event=%s seq=%" PRIu64, row->name,
 		    e.s);
 		COUNT(gateway_bad_frames);
 		return -1;
 	}
+	if (deletes)
+		due_deleted(q, &e);
+	now_ms = q->ops->now_ms(q->arg);
 	memset(&ev, 0, sizeof(ev));
 	ev.object = e.id != 0 ? e.id : e.message_id;
 	ev.key = route_key(row, &e);
@@ -200,7 +277,7 @@ dispatch(struct queue *q, const struct envelope *env, const char *session_id, ui
 			continue;
 		ev.pool = span_of(p->name);
 		ev.delivery = route_delivery_id(row, ev.pool, &e, span_of(session_id));
-		rc = journal_event(q->journal, &ev, q->ops->now_ms(q->arg), &d);
+		rc = journal_event(q->journal, &ev, now_ms, &d);
 		if (rc == 0)
 			COUNT(events_duplicate);
 		else if (rc < 0 && !row->shed)
@@ -211,9 +288,15 @@ dispatch(struct queue *q, const struct envelope *env, const char *session_id, ui
 			*order_r = d->order;
 		if (rc > 0 && d->state == DLV_ASIDE)
 			q->ops->on_aside(q->arg, d);
-		else if (rc > 0)
+		else if (rc > 0) {
+			d->kind = (uint8_t)kind_of(row);
+			due_set(p, d);
 			line_up(p, key_find(p, d->key, true), d);
+			bound_keep(p, now_ms);
+		}
 	}
+	if (told > 0)
+		tell_all(q, row, &ev);
 	return 0;
 }
 
@@ -295,6 +378,10 @@ queue_pool_usage(struct qpool *p, struct queue_usage *u)
 	u->given = p->given_n;
 	u->keys = p->keys_n - p->idle_n;
 	u->waiting_bytes = p->waiting_bytes;
+	u->waiting_max = p->waiting_max;
+	u->waiting_bytes_max = p->waiting_bytes_max;
+	u->shed = p->shed_n;
+	u->full = p->full;
 	for (d = journal_first(p->queue->journal, DLV_WAITING); d != NULL;
 	     d = TAILQ_NEXT(d, in_state))
 		if (strcmp(d->pool, p->name) == 0) {

@@ -9,11 +9,18 @@
  *    stays where they are; an idle key is placed by rendezvous hash over the pool's live workers
  *    (route.h).
  *  - At most 4 of a key are out to a SERIAL role, 64 to an OPEN one; keys take turns for credit.
- *  - CONTROL deliveries skip their key's line and own an eighth of the credit.
+ *  - CONTROL deliveries skip their key's line and own an eighth of the credit; INTERACTION ones go
+ *    ahead of them and own another eighth.  Both go to a draining worker while it has something of
+ *    their key, so that they find what they speak about.
  *  - A dead worker's deliveries return ahead of newer ones, in their old order.
  *  - The first EVENT of a key on another worker than the last one carries the flag fresh.
  *  - Of a dead worker's deliveries only the one that was running is charged; when none can be
  *    named, they are suspects and are redelivered one at a time.  Charged `poison` times: set aside.
+ *  - A pool's queue is bounded.  At its bound what may be shed is dropped, oldest first; what may not
+ *    is kept as long as the journal has room, and the pool is full: reading should pause.
+ *  - What is not finished at its deadline is cancelled and set aside, given or not.  A worker that
+ *    does not end it even then is overdue.
+ *  - When a message is deleted, what waits or is out about it is cancelled.
  */
 #ifndef SUPERVISOR_QUEUE_H
 #define SUPERVISOR_QUEUE_H
@@ -32,6 +39,14 @@ struct queue_ops {
 	uint64_t (*now_ms)(void *arg);
 	/* A delivery was set aside: log and alarm. */
 	void	(*on_aside)(void *arg, const struct delivery *);
+	/* Monotonic time in ms, for deadlines. */
+	uint64_t (*mono_ms)(void *arg);
+	/* Tell the worker behind peer to end it. */
+	void	(*cancel)(void *peer, uint64_t delivery);
+	/* It did not, for too long: the worker must go; the delivery is set aside with its death. */
+	void	(*overdue)(void *peer, const struct delivery *);
+	/* Send one NEWS; -1: it has too much unread, and misses this one. */
+	int	(*news)(void *peer, const struct msg_NEWS *);
 };
 
 struct queue	*queue_new(struct journal *, const struct queue_ops *, void *arg, uint64_t poison);
@@ -46,6 +61,10 @@ struct qpool	*queue_pool(struct queue *, const char *name);
  *	tag	of the worker, for the log
  */
 void		 queue_pool_narrow(struct qpool *, struct msg_list events, const char *tag);
+/* The options queue, queue_bytes and deadline, as they are from now on. */
+void		 queue_pool_bounds(struct qpool *, const struct cfg_pool *);
+/* T2: what a worker has after CANCEL; two seconds more and it is overdue. */
+void		 queue_last_word(struct queue *, uint64_t ms);
 
 /*
  * After all pools were added: take up what the journal holds unfinished.  Deliveries of unknown
@@ -106,11 +125,22 @@ void		 queue_each_held(const struct qworker *,
 
 /* Give what credit allows.  Call at the loop tail and after any change. */
 void		 queue_run(struct queue *);
+/* When queue_run has something to do though nothing happens: mono_ms; UINT64_MAX never. */
+uint64_t	 queue_due_ms(const struct queue *);
+/* The first pool that has too much waiting: reading should pause.  NULL: none. */
+const char	*queue_full(struct queue *);
+/* A dead letter goes back into its line: NULL, or why it cannot. */
+const char	*queue_retry(struct queue *, struct delivery *);
+/* A dead letter is let go. */
+void		 queue_let_go(struct queue *, struct delivery *);
 /* Stop or go on giving (stop order, intake off). */
 void		 queue_hold(struct queue *, bool);
 
 struct queue_usage {
 	uint64_t	waiting, given, keys, waiting_bytes;
+	uint64_t	 waiting_max, waiting_bytes_max;	/* 0 none */
+	uint64_t	 shed;
+	bool		 full;
 	uint64_t	oldest_ms;		/* wall time of the oldest waiting; 0 none */
 };
 void		 queue_pool_usage(struct qpool *, struct queue_usage *);

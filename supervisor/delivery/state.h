@@ -4,6 +4,9 @@
  *	keys.c		a key: its lines, and on which worker it is
  *	workers.c	what is out to a worker, and how it comes back
  *	give.c		credit, turns, suspects: who gets what next
+ *	due.c		deadlines and cancels: what ends a delivery before its worker does
+ *	bound.c		how many may wait for a pool, and what is shed
+ *	letters.c	dead letters that go back or are let go
  *	queue.c		pools, the way in, and what the rest of the program asks
  */
 #ifndef SUPERVISOR_DELIVERY_STATE_H
@@ -14,9 +17,10 @@
 #include "common/tree.h"
 #include "supervisor/delivery/queue.h"
 
-enum { WORK, CONTROL, LINES_N };
+enum { WORK, CONTROL, INTERACTION, LINES_N };
 
 RB_HEAD(key_tree, qkey);
+RB_HEAD(due_tree, delivery);
 TAILQ_HEAD(dlv_list, delivery);
 TAILQ_HEAD(turn_list, qline);
 TAILQ_HEAD(key_list, qkey);
@@ -53,6 +57,7 @@ struct qworker {
 	char			 tag[64];
 	void			*peer;
 	bool			 draining;
+	bool			 closed;	/* draining, and takes no control events either */
 	struct turn_list	 turn[LINES_N];
 	struct dlv_list		 out;
 	uint64_t		 out_n[LINES_N], out_bytes[LINES_N];
@@ -64,10 +69,16 @@ struct qpool {
 	char			 name[33];
 	bool			*configured;	/* by row of events.def */
 	bool			*wants;		/* of them; see queue_pool_narrow */
+	bool			*states;	/* every worker is told of them */
 	unsigned		 out_max;	/* of a line */
 	uint64_t		 credit[LINES_N], credit_bytes[LINES_N];
 	struct key_tree		 keys;
 	uint64_t		 keys_n, idle_n, waiting_n, given_n, waiting_bytes;
+	uint64_t		 waiting_max, waiting_bytes_max; /* 0 none */
+	bool			 full;		/* above them, and not yet well below */
+	struct dlv_list		 sheddable;	/* waiting ones that may be shed, oldest first */
+	uint64_t		 shed_n, shed_told_n, shed_told_ms;
+	uint64_t		 deadline_ms;	/* 0 none */
 	struct key_list		 idle;		/* longest idle first */
 	struct worker_list	 workers;
 	struct qworker		**live;		/* not draining; slots[] beside it */
@@ -94,13 +105,16 @@ struct queue {
 	struct buf		 effects;
 	struct gate		*gates;
 	size_t			 gates_n;
+	struct due_tree		 dues;
+	uint64_t		 grace_ms;	/* from CANCEL to the end of patience */
+	const struct event_row	*delete, *delete_bulk;
 	TAILQ_HEAD(, qpool)	 pools;
 };
 
 static inline int
 delivery_kind(const struct delivery *d)
 {
-	return d->control ? CONTROL : WORK;
+	return d->kind;
 }
 
 /* keys.c */
@@ -128,10 +142,30 @@ void		 line_leave(struct qpool *, struct delivery *);
 void		 keys_placed_anew(struct qpool *);
 void		 keys_free(struct qpool *);
 
+/* queue.c: what a waiting delivery is to the queue; then line_up. */
+void		 queue_take_in(struct qpool *, struct delivery *);
+
 /* workers.c */
 void		 queue_set_aside(struct queue *, struct delivery *, enum dlv_aside,
 		    const char *report);
+/* d is neither waiting nor out: it ends as ENDS_CANCELLED. */
+void		 queue_end_cancelled(struct queue *, struct delivery *);
 /* For qsort of struct delivery *. */
 int		 delivery_by_order(const void *, const void *);
+
+/* bound.c */
+void		 bound_keep(struct qpool *, uint64_t now_ms);	/* after one was lined up */
+
+/* due.c */
+void		 due_init(struct queue *);
+/* Its deadline, from when it came or went back. */
+void		 due_set(struct qpool *, struct delivery *);
+void		 due_waits(struct queue *, struct delivery *);
+void		 due_given(struct queue *, struct delivery *);
+void		 due_over(struct queue *, struct delivery *);	/* it has ended, or is set aside */
+/* To end that are due. */
+void		 due_run(struct queue *);
+/* MESSAGE_DELETE and MESSAGE_DELETE_BULK end what waits or is given of these messages. */
+void		 due_deleted(struct queue *, const struct envelope *);
 
 #endif

@@ -10,13 +10,28 @@
 #include "supervisor/delivery/poison.h"
 #include "supervisor/delivery/state.h"
 
+/* NACK.reason, as messages.def says. */
+enum nack { NACK_DRAINING = 1, NACK_FAILED, NACK_REFUSED, NACK_DEADLINE };
+
 void
 queue_set_aside(struct queue *q, struct delivery *d, enum dlv_aside why, const char *report)
 {
 	journal_aside(q->journal, d, why, report, q->ops->now_ms(q->arg));
 	if (why == ASIDE_POISON)
 		COUNT(deliveries_poison);
+	if (why == ASIDE_DEADLINE)
+		COUNT(deliveries_late);
 	q->ops->on_aside(q->arg, d);
+}
+
+void
+queue_end_cancelled(struct queue *q, struct delivery *d)
+{
+	d->qkey = NULL;
+	d->suspect = false;
+	d->ending = ENDS_CANCELLED;
+	journal_finished(q->journal, d, q->ops->now_ms(q->arg));
+	COUNT(deliveries_cancelled);
 }
 
 int
@@ -64,6 +79,8 @@ take_back(struct qworker *w, struct delivery *d)
 	int		 kind = delivery_kind(d);
 
 	TAILQ_REMOVE(&w->out, d, in_worker);
+	due_over(p->queue, d);
+	d->told = false;
 	w->out_n[kind]--;
 	w->out_bytes[kind] -= d->body_bytes;
 	p->given_n--;
@@ -89,8 +106,10 @@ queue_worker_down(struct qworker **wp, uint64_t running, bool charge, const char
 	size_t			 n = 0;
 
 	named = running != 0 && queue_held(w, running) != NULL;
-	w->draining = true;
-	all = mem_array(w->out_n[WORK] + w->out_n[CONTROL] + 1, sizeof(*all));
+	TAILQ_FOREACH(d, &w->out, in_worker)
+		named = named || d->overdue;
+	w->draining = w->closed = true;
+	all = mem_array(queue_worker_open(w) + 1, sizeof(*all));
 	TAILQ_FOREACH(d, &w->out, in_worker)
 		all[n++] = d;
 	qsort(all, n, sizeof(*all), delivery_by_order);
@@ -101,6 +120,17 @@ queue_worker_down(struct qworker **wp, uint64_t running, bool charge, const char
 		k = d->qkey;
 		suspect = p->alone == d;
 		take_back(w, d);
+		if (d->ending == ENDS_CANCELLED || d->overdue) {
+			d->qkey = NULL;
+			d->suspect = false;
+			if (d->ending == ENDS_CANCELLED)
+				queue_end_cancelled(q, d);
+			else
+				queue_set_aside(q, d, ASIDE_DEADLINE, report);
+			d->overdue = false;
+			key_update(p, k);
+			continue;
+		}
 		v = poison_judge(charge, named, d->id == running, suspect, d->charges, q->poison);
 		if (v == POISON_SUSPECT)
 			d->suspect = true;
@@ -118,7 +148,8 @@ queue_worker_down(struct qworker **wp, uint64_t running, bool charge, const char
 	}
 	free(all);
 	keys_placed_anew(p);
-	assert(TAILQ_EMPTY(&w->turn[WORK]) && TAILQ_EMPTY(&w->turn[CONTROL]));
+	for (int i = 0; i < LINES_N; i++)
+		assert(TAILQ_EMPTY(&w->turn[i]));
 	free(w);
 	*wp = NULL;
 }
@@ -126,7 +157,7 @@ queue_worker_down(struct qworker **wp, uint64_t running, bool charge, const char
 size_t
 queue_worker_open(const struct qworker *w)
 {
-	return w->out_n[WORK] + w->out_n[CONTROL];
+	return w->out_n[WORK] + w->out_n[CONTROL] + w->out_n[INTERACTION];
 }
 
 void
@@ -142,7 +173,7 @@ queue_each_held(const struct qworker *w, bool (*fn)(void *, const struct deliver
 uint64_t
 queue_worker_bytes(const struct qworker *w)
 {
-	return w->out_bytes[WORK] + w->out_bytes[CONTROL];
+	return w->out_bytes[WORK] + w->out_bytes[CONTROL] + w->out_bytes[INTERACTION];
 }
 
 struct delivery *
@@ -166,10 +197,34 @@ queue_ack(struct qworker *w, uint64_t delivery)
 	take_back(w, d);
 	d->suspect = false;
 	d->qkey = NULL;
-	journal_finished(q->journal, d, q->ops->now_ms(q->arg));
+	d->overdue = false;
+	if (d->ending == ENDS_CANCELLED)
+		queue_end_cancelled(q, d);
+	else
+		journal_finished(q->journal, d, q->ops->now_ms(q->arg));
 	COUNT(deliveries_acked);
 	key_update(w->pool, k);
 	return 0;
+}
+
+/* What becomes of it: NULL, it waits again; else set aside with this sentence. */
+static const char *
+judge_nack(struct queue *q, struct delivery *d, enum nack reason, enum dlv_aside *why_r)
+{
+	switch (reason) {
+	case NACK_DRAINING:
+		return NULL;
+	case NACK_FAILED:
+		*why_r = ASIDE_POISON;
+		return d->charges >= q->poison ? "failed" : NULL;
+	case NACK_REFUSED:
+		*why_r = ASIDE_REFUSED;
+		return "refused it";
+	case NACK_DEADLINE:
+		*why_r = ASIDE_DEADLINE;
+		return "missed its deadline";
+	}
+	return NULL;
 }
 
 int
@@ -179,34 +234,39 @@ queue_nack(struct qworker *w, uint64_t delivery, unsigned reason, struct span wh
 	struct queue	*q = p->queue;
 	struct delivery	*d;
 	struct qkey	*k;
+	enum dlv_aside	 aside;
+	const char	*sentence;
 	char		 text[300];
-	bool		 failed = reason == 2 || reason == 4;
 
-	if ((d = queue_held(w, delivery)) == NULL || reason < 1 || reason > 4)
+	if ((d = queue_held(w, delivery)) == NULL || reason < NACK_DRAINING || reason > NACK_DEADLINE)
 		return -1;
 	k = d->qkey;
 	take_back(w, d);
-	d->suspect = false;
+	d->suspect = d->overdue = false;
 	COUNT(deliveries_nacked);
-	snprintf(text, sizeof(text), "%s %s: %.*s", w->tag,
-	    reason == 3	      ? "refused it"
-		: reason == 4 ? "missed its deadline"
-			      : "failed",
-	    (int)why.n, why.n > 0 ? why.p : "");
-	if (reason == 3 || (failed && d->charges + 1u >= q->poison)) {
-		d->qkey = NULL;
-		if (failed)
-			journal_returned(q->journal, d, true);
-		queue_set_aside(q, d, reason == 3 ? ASIDE_REFUSED : ASIDE_POISON, text);
+	if (d->ending == ENDS_CANCELLED) {
+		queue_end_cancelled(q, d);
 		key_update(p, k);
 		return 0;
 	}
-	journal_returned(q->journal, d, failed);
-	line_up(p, k, d);
+	journal_returned(q->journal, d, reason == NACK_FAILED);
+	if ((sentence = judge_nack(q, d, reason, &aside)) != NULL) {
+		snprintf(text, sizeof(text), "%s %s: %.*s", w->tag, sentence, (int)why.n,
+		    why.n > 0 ? why.p : "");
+		d->qkey = NULL;
+		queue_set_aside(q, d, aside, text);
+		key_update(p, k);
+		return 0;
+	}
 	/*
-	 * A worker that says so is draining, whoever told it: it must not get the same one again.
+	 * A worker that says so is draining, whoever told it: it must not get the same one again,
+	 * not even when it speaks about what is still open there.
 	 */
-	if (reason == 1)
-		queue_worker_drain(w);
+	if (reason == NACK_DRAINING && !w->closed) {
+		w->draining = true;
+		w->closed = delivery_kind(d) != WORK;
+		keys_placed_anew(p);
+	}
+	line_up(p, k, d);
 	return 0;
 }

@@ -383,6 +383,20 @@ child_send(struct child *c, enum msg_type type, const void *src)
 	return chan_send(c->chan, type, src);
 }
 
+void
+child_hung(struct child *c, const char *why)
+{
+	log_warnx("%s is hung: %s", c->tag, why);
+	child_blame(c, DEATH_HUNG, why);
+	c->ops.on_hung(c->arg, c);
+}
+
+size_t
+child_unread_bytes(const struct child *c)
+{
+	return c->chan == NULL ? 0 : chan_queued_bytes(c->chan);
+}
+
 /* ---- life ---- */
 
 static int

@@ -27,6 +27,8 @@ struct child_ops {
 	int	(*on_msg)(void *arg, struct child *, const struct msg_in *, const char **why_r);
 	/* It broke the protocol and is to be killed; it has been blamed already. */
 	void	(*on_broke)(void *arg, struct child *);
+	/* child_hung: it has been blamed already, and is to be dumped and killed. */
+	void	(*on_hung)(void *arg, struct child *);
 	size_t	(*open_n)(void *arg, const struct child *);
 	/* As in struct pools_ops. */
 	size_t	(*held)(void *arg, const struct child *, struct held *out, size_t max);

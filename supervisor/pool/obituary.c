@@ -84,9 +84,12 @@ judge_blame(struct obituary *o, const struct death_facts *f)
 	o->cause = f->blame;
 	switch (f->blame) {
 	case DEATH_HUNG:
-		say(o, "killed: no progress for %s%s",
-		    clock_human_ms(f->hang_ms, human, sizeof(human)),
-		    o->words.frames_n > 0 ? "" : ", and it left no backtrace");
+		if (f->blame_text != NULL && f->blame_text[0] != '\0')
+			say(o, "killed: %s", f->blame_text);
+		else
+			say(o, "killed: no progress for %s%s",
+			    clock_human_ms(f->hang_ms, human, sizeof(human)),
+			    o->words.frames_n > 0 ? "" : ", and it left no backtrace");
 		break;
 	case DEATH_STOPPED:
 		say(o, "killed: stopped (state T) for %s",

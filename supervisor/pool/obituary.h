@@ -77,7 +77,7 @@ struct death_facts {
 	int		 status;		/* of wait4 */
 	bool		 blamed;		/* we wanted it dead, for: */
 	enum death	 blame;
-	const char	*blame_text;		/* may be empty */
+	const char	*blame_text;		/* may be empty or NULL */
 	bool		 asked;			/* DRAIN was sent */
 	bool		 oom;			/* the kernel killed in its cgroup for want of memory */
 	const char	*program;

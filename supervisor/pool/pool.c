@@ -276,6 +276,17 @@ child_broke(void *arg, struct child *c)
 	(void)slot_event(&h->slot, SLEV_BROKE);
 }
 
+/* No row: it is on its way out already. */
+static void
+child_is_hung(void *arg, struct child *c)
+{
+	struct holder	*h = arg;
+
+	assert(h->child == c);
+	if (h->slot.state != SLOT_STOPPING)
+		(void)slot_event(&h->slot, SLEV_HUNG);
+}
+
 static size_t
 child_open_n(void *arg, const struct child *c)
 {
@@ -380,7 +391,8 @@ child_dead(void *arg, struct child *c, const struct obituary *dead)
 
 static const struct child_ops child_ops = {
 	.on_ready = child_ready, .on_msg = child_msg, .on_broke = child_broke,
-	.open_n = child_open_n, .held = child_held, .holds = child_holds, .on_dead = child_dead,
+	.on_hung = child_is_hung, .open_n = child_open_n, .held = child_held, .holds = child_holds,
+	.on_dead = child_dead,
 };
 
 /* ---- the look at every scoreboard ---- */

@@ -108,6 +108,10 @@ size_t		 pools_alive(const struct pools *);	/* processes not yet reaped */
 /* ---- one child ---- */
 /* -1: gone or above a cap; never blocks */
 int		 child_send(struct child *, enum msg_type, const void *src);
+/* What it has not read yet, as far as it waits here. */
+size_t		 child_unread_bytes(const struct child *);
+/* It does not do what it must: dumped and killed, as one without progress is. */
+void		 child_hung(struct child *, const char *why);
 const char	*child_tag(const struct child *);	/* "echo.0#3" */
 const char	*child_pool(const struct child *);
 bool		 child_is_rest(const struct child *);

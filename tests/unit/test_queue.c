@@ -24,7 +24,7 @@ static char	 path[300];
 /* ---- a fake worker ---- */
 
 struct got {
-	uint64_t	 delivery, key, attempt, flags, object;
+	uint64_t	 delivery, key, attempt, flags, object, deadline_ms;
 	unsigned	 effects_n;
 };
 
@@ -37,12 +37,13 @@ struct fake {
 	bool		 draining;
 };
 
-static uint64_t	 asides, gives;
+static uint64_t	 asides, gives, wall;
 static struct got last_got;
 static char	 last_report[512];
 static bool	 check_model;
 
 static void model_started(struct fake *, const struct got *);
+static uint64_t object_of(uint64_t delivery);
 
 static void
 give(void *peer, const struct msg_EVENT *m)
@@ -56,6 +57,8 @@ give(void *peer, const struct msg_EVENT *m)
 	g.key = m->key;
 	g.attempt = m->attempt;
 	g.flags = m->flags;
+	g.deadline_ms = m->deadline_ms;
+	g.object = object_of(m->delivery);
 	assert_true(m->body.n >= 2);
 	while (msg_list_more(&it)) {
 		uint64_t	 v;
@@ -79,7 +82,7 @@ static uint64_t
 now_ms(void *arg)
 {
 	(void)arg;
-	return T0;
+	return T0 + wall;
 }
 
 static void
@@ -90,7 +93,54 @@ on_aside(void *arg, const struct delivery *d)
 	snprintf(last_report, sizeof(last_report), "%s: %s", dlv_aside_name(d->aside), d->report);
 }
 
-static const struct queue_ops	 ops = { give, now_ms, on_aside };
+static uint64_t	 mono;
+static struct fake *slow;		/* misses its news */
+
+static uint64_t
+mono_ms(void *arg)
+{
+	(void)arg;
+	return 5000 + mono;
+}
+
+/* Without dlv, a list of what was said: "cancel5 overdue5 news5". */
+static char	 said[256];
+
+static void
+cancel(void *peer, uint64_t delivery)
+{
+	assert_non_null(queue_held(((struct fake *)peer)->w, delivery));
+	snprintf(said + strlen(said), sizeof(said) - strlen(said), "cancel%d ",
+	    (int)object_of(delivery));
+}
+
+static void
+overdue(void *peer, const struct delivery *d)
+{
+	assert_non_null(queue_held(((struct fake *)peer)->w, d->id));
+	snprintf(said + strlen(said), sizeof(said) - strlen(said), "overdue%d ", (int)d->object);
+}
+
+static int
+news(void *peer, const struct msg_NEWS *m)
+{
+	if (peer == slow)
+		return -1;
+	snprintf(said + strlen(said), sizeof(said) - strlen(said), "news%u:%.*s ",
+	    ((struct fake *)peer)->slot, (int)m->name.n, m->name.p);
+	return 0;
+}
+
+static void
+did_say(const char *what)
+{
+	assert_string_equal(said, what);
+	said[0] = '\0';
+}
+
+static const struct queue_ops	 ops = {
+	give, now_ms, on_aside, mono_ms, cancel, overdue, news
+};
 
 static void
 fake_forget(struct fake *f, size_t i)
@@ -104,7 +154,7 @@ fake_forget(struct fake *f, size_t i)
 static struct journal	*j;
 static struct queue	*q;
 static struct qpool	*pool;
-static struct cfg_pool	 cfg;
+static struct cfg_pool	 cfg, bounds;		/* bounds: what differs in a test */
 static char		*work_only[] = { "MESSAGE_CREATE" };
 static char		*with_control[] = { "MESSAGE_CREATE", "MESSAGE_UPDATE" };
 static uint64_t		 seq;
@@ -127,16 +177,25 @@ begin_at(uint64_t journal_bytes, uint64_t credit, bool control)
 	cfg.events.v = control ? with_control : work_only;
 	cfg.events.n = control ? 2 : 1;
 	cfg.events.set = true;
+	cfg.queue = bounds.queue;
+	cfg.queue_bytes_bytes = bounds.queue_bytes_bytes;
+	cfg.deadline_ms = bounds.deadline_ms;
+	cfg.states = bounds.states;
+	if (bounds.events.set)
+		cfg.events = bounds.events;
 	pool = queue_pool_add(q, &cfg);
 	assert_ptr_equal(queue_pool(q, "echo"), pool);
 	queue_recover(q);
 	asides = gives = 0;
+	said[0] = '\0';
 }
 
 static void
 begin(uint64_t credit, bool control)
 {
-	seq = 0;
+	seq = mono = wall = 0;
+	slow = NULL;
+	memset(&bounds, 0, sizeof(bounds));
 	unlink(path);
 	begin_at(4u << 20, credit, control);
 }
@@ -199,6 +258,12 @@ id_of(const char *name, uint64_t object)
 	memset(&e, 0, sizeof(e));
 	e.id = object;
 	return route_delivery_id(table_event(span_of(name)), SPAN("echo"), &e, SPAN("session"));
+}
+
+static uint64_t
+object_of(uint64_t delivery)
+{
+	return journal_find(j, delivery)->object;
 }
 
 static uint64_t
@@ -650,6 +715,11 @@ nack_reasons(void **state)
 	assert_string_equal(last_report, "refused: echo.0#1 refused it: no such thing");
 	assert_int_equal(queue_nack(f.w, msg_id(1), 3, SPAN("")), -1);
 	assert_int_equal(queue_nack(f.w, msg_id(2), 9, SPAN("")), -1);
+	/* Too late is too late, here as elsewhere. */
+	message(3, 3);
+	queue_run(q);
+	assert_int_equal(queue_nack(f.w, msg_id(3), 4, SPAN("slow")), 0);
+	assert_string_equal(last_report, "deadline: echo.0#1 missed its deadline: slow");
 	for (int i = 1; i <= 3; i++) {
 		assert_int_equal(queue_nack(f.w, msg_id(2), 2, SPAN("it failed")), 0);
 		queue_run(q);
@@ -657,6 +727,346 @@ nack_reasons(void **state)
 	assert_int_equal(journal_find(j, msg_id(2))->state, DLV_ASIDE);
 	assert_string_equal(last_report, "poison: echo.0#1 failed: it failed");
 	assert_int_equal(queue_worker_open(f.w), 0);
+	end();
+}
+
+/* At the bound what may be shed goes, oldest first; what may not is kept, and the pool is full. */
+static void
+queue_is_bounded(void **state)
+{
+	static char		*events[] = { "MESSAGE_CREATE", "TYPING_START" };
+	struct queue_usage	 u;
+	struct fake		 f;
+
+	(void)state;
+	begin(4, false);
+	end();
+	bounds.queue = 8;
+	bounds.events = (struct cfg_list){ .v = events, .n = 2, .set = true };
+	begin_at(4u << 20, 4, false);
+	for (uint64_t i = 1; i <= 4; i++)
+		message(i, i);
+	for (uint64_t i = 11; i <= 16; i++)
+		assert_int_equal(dispatch("TYPING_START", i, i, 0), 0);
+	queue_pool_usage(pool, &u);
+	assert_int_equal(u.waiting, 8);
+	assert_int_equal(u.shed, 2);
+	assert_string_equal(queue_full(q), "echo");
+	/* Each message costs one of the four that are left. */
+	for (uint64_t i = 5; i <= 8; i++)
+		message(i, i);
+	queue_pool_usage(pool, &u);
+	assert_int_equal(u.waiting, 8);
+	assert_int_equal(u.shed, 6);
+	assert_int_equal(journal_count(j, DLV_WAITING), 8);
+	/* Messages are not dropped, and nothing of less worth gets in. */
+	message(9, 9);
+	assert_int_equal(dispatch("TYPING_START", 17, 17, 0), 0);
+	queue_pool_usage(pool, &u);
+	assert_int_equal(u.waiting, 9);
+	assert_int_equal(u.shed, 7);
+	assert_true(u.full);
+	up(&f, 0);
+	queue_run(q);
+	assert_int_equal(f.n, 3);
+	assert_null(queue_full(q));
+	queue_pool_usage(pool, &u);
+	assert_int_equal(u.waiting, 6);
+	ack_all(&f);
+	/* The same in bytes; by a reload, which asks nobody to wait. */
+	cfg.queue = 0;
+	cfg.queue_bytes_bytes = 4096;
+	queue_pool_bounds(pool, &cfg);
+	queue_run(q);
+	ack_all(&f);
+	queue_run(q);
+	ack_all(&f);
+	assert_null(queue_full(q));
+	queue_worker_drain(f.w);
+	assert_int_equal(dispatch("MESSAGE_CREATE", 20, 20, 3000), 0);
+	assert_null(queue_full(q));
+	assert_int_equal(dispatch("MESSAGE_CREATE", 21, 21, 3000), 0);
+	assert_string_equal(queue_full(q), "echo");
+	end();
+}
+
+/* Waiting or given: what is not done in time is set aside by name, and its worker has to obey. */
+static void
+deadlines(void **state)
+{
+	struct fake	 f;
+
+	(void)state;
+	begin(4, false);
+	end();
+	bounds.deadline_ms = 1000;
+	begin_at(4u << 20, 4, false);
+	queue_last_word(q, 1000);
+	assert_true(queue_due_ms(q) == UINT64_MAX);
+	message(1, 1);
+	assert_int_equal(queue_due_ms(q), 6000);
+	mono = wall = 400;
+	message(2, 2);
+	up(&f, 0);
+	queue_worker_drain(f.w);
+	mono = wall = 999;
+	queue_run(q);
+	assert_int_equal(asides, 0);
+	mono = wall = 1000;
+	queue_run(q);
+	assert_int_equal(asides, 1);
+	assert_string_equal(last_report, "deadline: its deadline of 1000 ms passed while it waited");
+	/* What is left of its time goes with the EVENT; after it, CANCEL, then patience has an end. */
+	queue_worker_down(&f.w, 0, false, "asked for");
+	up(&f, 0);
+	queue_run(q);
+	assert_int_equal(f.n, 1);
+	assert_int_equal(last_got.deadline_ms, 400);
+	mono = 1400;
+	queue_run(q);
+	did_say("");				/* a worker of ours does it by itself */
+	mono = 1650;
+	queue_run(q);
+	did_say("cancel2 ");
+	message(3, 3);
+	queue_run(q);
+	mono = 1650 + 3000 - 1;
+	queue_run(q);
+	mono = 1650 + 3000;
+	queue_run(q);
+	assert_int_equal(f.n, 2);
+	did_say("cancel3 overdue2 ");
+	/* It is killed for that, whatever it was running: nobody else is a suspect. */
+	queue_worker_down(&f.w, 0, true, "killed: hung");
+	assert_string_equal(last_report, "deadline: killed: hung");
+	assert_int_equal(journal_find(j, msg_id(2))->state, DLV_ASIDE);
+	assert_false(journal_find(j, msg_id(3))->suspect);
+	queue_run(q);				/* 3 is back and too late */
+	assert_int_equal(asides, 3);
+	/* A restart of ours and a clock that was set back: not longer than it was. */
+	message(4, 4);
+	restart(4, false);
+	wall = 0;
+	mono = 7000;
+	restart(4, false);
+	assert_int_equal(queue_due_ms(q), 13000);
+	/* Acked in time. */
+	up(&f, 0);
+	queue_run(q);
+	ack_all(&f);
+	assert_true(queue_due_ms(q) == UINT64_MAX);
+	end();
+}
+
+static int
+delete_message(uint64_t id, uint64_t channel)
+{
+	return dispatch("MESSAGE_DELETE", id, channel, 0);
+}
+
+/* Though the pool does not want MESSAGE_DELETE. */
+static void
+deleted_messages_are_cancelled(void **state)
+{
+	struct fake	 f;
+	struct envelope	 e = { .t = SPAN("MESSAGE_DELETE_BULK"), .has_s = true,
+		.d = SPAN("{\"ids\":[\"5\",\"6\",\"77\"],\"channel_id\":\"1\"}") };
+
+	(void)state;
+	begin(2, false);
+	queue_last_word(q, 1000);
+	up(&f, 0);
+	for (uint64_t i = 1; i <= 8; i++)
+		message(i, i);
+	queue_run(q);
+	assert_int_equal(f.n, 2);
+	assert_int_equal(delete_message(3, 3), 0);
+	assert_string_equal(dlv_state_name(journal_find(j, msg_id(3))), "cancelled");
+	assert_int_equal(journal_find(j, msg_id(3))->attempt, 0);
+	/* Given ones are told, once, and end however they say so, uncharged. */
+	assert_int_equal(delete_message(1, 1), 0);
+	assert_int_equal(delete_message(1, 1), 0);
+	assert_int_equal(delete_message(2, 2), 0);
+	did_say("cancel1 cancel2 ");
+	assert_int_equal(queue_nack(f.w, msg_id(1), 4, SPAN("cancelled")), 0);
+	assert_string_equal(dlv_state_name(journal_find(j, msg_id(1))), "cancelled");
+	ack(&f, msg_id(2));
+	fake_forget(&f, 0);
+	assert_string_equal(dlv_state_name(journal_find(j, msg_id(2))), "cancelled");
+	assert_int_equal(queue_dispatch(q, &e, "session", 0, false, NULL), 0);
+	assert_string_equal(dlv_state_name(journal_find(j, msg_id(5))), "cancelled");
+	assert_string_equal(dlv_state_name(journal_find(j, msg_id(6))), "cancelled");
+	queue_run(q);
+	assert_int_equal(f.n, 2);
+	/* Its worker dies: it is not given again.  So do we. */
+	assert_int_equal(delete_message(4, 4), 0);
+	queue_worker_down(&f.w, 0, true, "died");
+	assert_string_equal(dlv_state_name(journal_find(j, msg_id(4))), "cancelled");
+	up(&f, 0);
+	queue_run(q);
+	assert_int_equal(delete_message(7, 7), 0);
+	assert_true(queue_due_ms(q) == 5000 + 3000);
+	restart(2, false);
+	assert_string_equal(dlv_state_name(journal_find(j, msg_id(7))), "cancelled");
+	up(&f, 0);
+	queue_run(q);
+	assert_int_equal(f.n, 1);
+	assert_true(f.out[0].delivery == msg_id(8));
+	assert_int_equal(asides, 0);
+	end();
+}
+
+static void
+interactions_go_first(void **state)
+{
+	static char	*events[] = { "MESSAGE_CREATE", "MESSAGE_UPDATE", "INTERACTION_CREATE" };
+	struct fake	 f;
+	size_t		 n[3] = { 0, 0, 0 };
+
+	(void)state;
+	begin(16, false);
+	end();
+	bounds.events = (struct cfg_list){ .v = events, .n = 3, .set = true };
+	begin_at(4u << 20, 16, false);
+	up(&f, 0);
+	for (uint64_t i = 1; i <= 50; i++) {
+		message(i, i % 5);
+		assert_int_equal(dispatch("MESSAGE_UPDATE", i, i % 5, 0), 0);
+	}
+	queue_run(q);
+	assert_int_equal(f.n, 14);
+	for (uint64_t i = 901; i <= 903; i++)
+		assert_int_equal(dispatch("INTERACTION_CREATE", i, 1, 0), 0);
+	queue_run(q);
+	assert_int_equal(f.n, 16);
+	assert_true(f.out[14].object == 901 && f.out[15].object == 902);
+	assert_true(f.out[14].flags & 4);
+	for (size_t i = 0; i < f.n; i++)
+		n[f.out[i].object > 900 ? 2 : (f.out[i].flags & 4) != 0]++;
+	assert_true(n[0] == 12 && n[1] == 2 && n[2] == 2);
+	/* Ahead of all that waits. */
+	ack_all(&f);
+	queue_run(q);
+	assert_true(f.out[0].object == 903);
+	end();
+}
+
+/* A Stop reaction must reach the answer that it stops. */
+static void
+control_follows_open_work_to_a_draining_worker(void **state)
+{
+	struct fake	 f[2];
+	struct fake	*a, *b;
+
+	(void)state;
+	begin(16, true);
+	up(&f[0], 0);
+	up(&f[1], 1);
+	message(1, 5);
+	queue_run(q);
+	a = f[0].n == 1 ? &f[0] : &f[1];
+	b = a == &f[0] ? &f[1] : &f[0];
+	queue_worker_drain(a->w);
+	assert_int_equal(dispatch("MESSAGE_UPDATE", 1, 5, 0), 0);
+	message(2, 5);
+	queue_run(q);
+	assert_int_equal(a->n, 2);
+	assert_int_equal(a->out[1].flags & 4, 4);
+	assert_int_equal(b->n, 0);
+	/* It does not want it: nobody else may have it now, and it is not asked again. */
+	assert_int_equal(queue_nack(a->w, a->out[1].delivery, 1, SPAN("draining")), 0);
+	fake_forget(a, 1);
+	assert_int_equal(dispatch("MESSAGE_UPDATE", 1, 5, 0), 0);
+	queue_run(q);
+	assert_int_equal(a->n, 1);
+	assert_int_equal(b->n, 0);
+	ack_all(a);
+	queue_run(q);
+	assert_int_equal(b->n, 3);
+	/* What only speaks does not keep the key. */
+	up(a, a->slot);
+	ack(b, msg_id(2));
+	queue_worker_drain(b->w);
+	assert_int_equal(dispatch("MESSAGE_UPDATE", 1, 5, 0), 0);
+	queue_run(q);
+	assert_int_equal(b->n, 2);
+	ack_all(b);
+	queue_run(q);
+	assert_int_equal(a->n, 1);
+	end();
+}
+
+static void
+states_go_to_every_worker(void **state)
+{
+	static char	*states[] = { "GUILD_UPDATE" };
+	struct fake	 f[3];
+	struct envelope	 e = { .t = SPAN("GUILD_UPDATE"), .has_s = true,
+		.d = SPAN("{\"id\":\"9\"}") };
+	unsigned	 wanted = 9;
+	uint64_t	 sent = count_get(COUNT_states_sent), missed = count_get(COUNT_states_dropped);
+
+	(void)state;
+	begin(4, false);
+	end();
+	bounds.states = (struct cfg_list){ .v = states, .n = 1, .set = true };
+	begin_at(4u << 20, 4, false);
+	for (uint32_t i = 0; i < 3; i++)
+		up(&f[i], i);
+	queue_worker_drain(f[1].w);
+	assert_int_equal(queue_dispatch(q, &e, "session", 0, false, &wanted), 0);
+	assert_int_equal(wanted, 0);
+	did_say("news0:GUILD_UPDATE news2:GUILD_UPDATE ");
+	assert_int_equal(journal_count(j, DLV_WAITING), 0);
+	slow = &f[0];
+	assert_int_equal(queue_dispatch(q, &e, "session", 0, false, &wanted), 0);
+	did_say("news2:GUILD_UPDATE ");
+	assert_int_equal(count_get(COUNT_states_sent) - sent, 3);
+	assert_int_equal(count_get(COUNT_states_dropped) - missed, 1);
+	end();
+}
+
+/* A dead letter that is put back goes ahead of newer ones, with its effects, and is judged anew. */
+static void
+dead_letters_go_back(void **state)
+{
+	struct fake	 f;
+	struct effect	*e;
+	struct delivery	*d;
+
+	(void)state;
+	begin(1, false);
+	end();
+	bounds.deadline_ms = 1000;
+	begin_at(4u << 20, 1, false);
+	up(&f, 0);
+	message(1, 1);
+	message(2, 1);
+	queue_run(q);
+	assert_int_equal(journal_asked(j, queue_held(f.w, msg_id(1)), 1, SPAN("POST /a"), T0, &e), 1);
+	journal_effect(j, queue_held(f.w, msg_id(1)), 1, 200, 5);
+	assert_int_equal(queue_nack(f.w, msg_id(1), 3, SPAN("no")), 0);
+	fake_forget(&f, 0);
+	mono = wall = 5000;
+	d = journal_find(j, msg_id(1));
+	assert_null(queue_retry(q, d));
+	restart(1, false);			/* that it was put back is not forgotten */
+	assert_int_equal(queue_due_ms(q), 5000 + 5000);
+	queue_run(q);
+	assert_int_equal(asides, 1);		/* the other one */
+	up(&f, 0);
+	queue_run(q);
+	assert_int_equal(f.n, 1);
+	assert_true(f.out[0].delivery == msg_id(1));
+	assert_int_equal(f.out[0].effects_n, 1);
+	assert_int_equal(f.out[0].deadline_ms, 1000);
+	assert_int_equal(queue_nack(f.w, msg_id(1), 3, SPAN("no")), 0);
+	fake_forget(&f, 0);
+	queue_let_go(q, journal_find(j, msg_id(1)));
+	assert_string_equal(dlv_state_name(journal_find(j, msg_id(1))), "dropped");
+	message(1, 1);
+	queue_run(q);
+	assert_int_equal(f.n, 0);
 	end();
 }
 
@@ -839,11 +1249,16 @@ model_started(struct fake *f, const struct got *g)
 	uint64_t	 n = number(g->delivery);
 	struct mdl	*m = &mdl[n];
 	size_t		 of_key = 0, work = 0, control = 0;
+	bool		 spoken_to = false;
 
 	assert_int_equal(m->state, 1);
 	m->state = 2;
 	assert_int_equal(g->attempt, ++m->attempt);
-	assert_false(f->draining);
+	/* A draining one gets only what speaks about its open work. */
+	for (size_t i = 0; f->draining && i < f->n; i++)
+		spoken_to = spoken_to || (mdl[number(f->out[i].delivery)].key == m->key &&
+		    !mdl[number(f->out[i].delivery)].control);
+	assert_true(!f->draining || (m->control && spoken_to));
 	/* No older one of the key and kind is waiting. */
 	for (uint64_t i = 1; i < n; i++)
 		if (mdl[i].state == 1 && mdl[i].key == m->key && mdl[i].control == m->control)
@@ -1091,6 +1506,13 @@ main(void)
 		cmocka_unit_test(suspects_are_redelivered_alone),
 		cmocka_unit_test(verdicts),
 		cmocka_unit_test(nack_reasons),
+		cmocka_unit_test(queue_is_bounded),
+		cmocka_unit_test(deadlines),
+		cmocka_unit_test(deleted_messages_are_cancelled),
+		cmocka_unit_test(interactions_go_first),
+		cmocka_unit_test(control_follows_open_work_to_a_draining_worker),
+		cmocka_unit_test(states_go_to_every_worker),
+		cmocka_unit_test(dead_letters_go_back),
 		cmocka_unit_test(effects_come_with_the_redelivery_after_a_restart),
 		cmocka_unit_test(two_pools_and_a_full_journal),
 		cmocka_unit_test(a_hundred_thousand_waiting),

@@ -137,7 +137,7 @@ start(struct scope *s, const struct msg_EVENT *ev)
 	reply = scope_stream_open(s, 7, 5, 1, told, NULL);
 }
 
-static const struct handler	 handler = { "fake", true, start };
+static const struct handler	 handler = { "fake", true, start, NULL };
 
 static void
 no_log(int level, const char *class, const char *line, void *arg)
@@ -289,6 +289,22 @@ opened_again(void **unused)
 	did_say("state/7:6 ack");
 }
 
+/* The supervisor cancels it, since what it answers was deleted: it ends as stopped. */
+static void
+cancelled(void **unused)
+{
+	struct msg_CANCEL	 m = { .kind = 0, .id = 1 };
+
+	(void)unused;
+	state(1, ERR_OK);
+	append("abc");
+	did_say("state/1:0 0:abc");
+	tasks_cancel(tasks, &m);
+	did_say("end/3");
+	state(5, ERR_OK);
+	did_say("state/5:0 nack/4");
+}
+
 /* T1 is over: its text so far, and the mark; then the delivery is handed back. */
 static void
 drained(void **unused)
@@ -363,7 +379,7 @@ start_holding(struct scope *s, const struct msg_EVENT *ev)
 	assert_non_null(hold);
 }
 
-static const struct handler	 holder = { "holder", false, start_holding };
+static const struct handler	 holder = { "holder", false, start_holding, NULL };
 
 /* Work elsewhere keeps a delivery open until it is released, and is told of the cancel. */
 static void
@@ -408,6 +424,7 @@ main(void)
 		TEST(said_again),
 		TEST(stopped),
 		TEST(opened_again),
+		TEST(cancelled),
 		TEST(drained),
 		TEST(drained_without_an_answer),
 		TEST(drained_between_two_openings),

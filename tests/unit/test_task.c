@@ -154,7 +154,7 @@ start(struct scope *s, const struct msg_EVENT *ev)
 		}
 }
 
-static const struct handler	 handler = { "fake", true, start };
+static const struct handler	 handler = { "fake", true, start, NULL };
 
 static void
 count_warning(int level, const char *class, const char *line, void *arg)
@@ -480,6 +480,48 @@ drain_lets_open_work_finish(void **state)
 	did_say("");
 }
 
+/* What speaks about open work still comes in while it drains, until that is cut. */
+static void
+control_comes_in_while_draining(void **state)
+{
+	(void)state;
+	event(1, "c", 7, 0, 0);
+	tasks_drain(tasks, 2000, 500);
+	event(2, "", 7, 4, 0);
+	event(3, "", 7, 0, 0);
+	did_say("start1 call1:1 start2 ack2 nack3/1");
+	pass(2000);
+	event(4, "", 7, 4, 0);
+	did_say("result1:9 nack1/1 drained nack4/1");
+}
+
+static char			*heard;
+
+static void
+hear(void *role, const struct msg_NEWS *m)
+{
+	assert_ptr_equal(role, &heard);
+	say("heard:%.*s", (int)m->name.n, m->name.p);
+}
+
+static const struct handler	 listener = { "listener", true, start, hear };
+
+/* State events open no scope, draining or not; a role without a hook ignores them. */
+static void
+news_reach_the_role(void **state)
+{
+	struct msg_NEWS	 m = { .name = SPAN("GUILD_UPDATE"), .body = SPAN("{}") };
+
+	(void)state;
+	tasks_news(tasks, &m);
+	did_say("");
+	tasks_free(&tasks);
+	tasks = tasks_new(&listener, &board, 1000, &ops, NULL);
+	tasks_role(tasks, &heard);
+	tasks_news(tasks, &m);
+	did_say("heard:GUILD_UPDATE");
+}
+
 static void
 drain_of_an_idle_worker_is_over_at_once(void **state)
 {
@@ -553,6 +595,8 @@ main(void)
 		TEST(too_many_changes_are_refused),
 		TEST(drain_lets_open_work_finish),
 		TEST(drain_of_an_idle_worker_is_over_at_once),
+		TEST(control_comes_in_while_draining),
+		TEST(news_reach_the_role),
 		TEST(drain_cuts_what_does_not_finish),
 		TEST(slow_delays_the_start),
 	};

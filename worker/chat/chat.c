@@ -199,7 +199,7 @@ start(struct scope *s, const struct msg_EVENT *ev)
 	json_decref(o);
 }
 
-const struct handler	 chat_handler = { "chat", false, start };
+const struct handler	 chat_handler = { "chat", false, start, NULL };
 
 /* ---- the life of the role ---- */
 

@@ -90,4 +90,4 @@ start(struct scope *s, const struct msg_EVENT *ev)
 	json_decref(m);
 }
 
-const struct handler	 echo_handler = { "echo", true, start };
+const struct handler	 echo_handler = { "echo", true, start, NULL };

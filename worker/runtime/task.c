@@ -15,6 +15,8 @@
 #include "worker/runtime/strike.h"
 #include "worker/runtime/task.h"
 
+#define EVENT_CONTROL	4u	/* EVENT.flags */
+
 enum nack { NACK_NONE, NACK_DRAINING, NACK_FAILED, NACK_REFUSED, NACK_DEADLINE };
 
 /* Everything that happens later: deadlines, timers, answers that the worker gives itself. */
@@ -84,6 +86,7 @@ struct scope {
 	/* the delivery's deadline, then the end of the last word */
 	struct alarm		 limit;
 	struct alarm		 late;
+	bool			 stopped;	/* cancelled because nobody wants it */
 	enum nack		 nack;
 	char			 why[200];
 	char			 bytes[];
@@ -470,7 +473,8 @@ scope_release(struct hold **hp)
 #define STREAM_OPEN_STATE	1	/* STREAM_STATE.state */
 #define STREAM_FINAL_STATES	5
 #define STREAM_FAILED_STATE	7
-#define STREAM_RESTARTING	4	/* STREAM_END.kind */
+#define STREAM_STOPPED		3	/* STREAM_END.kind */
+#define STREAM_RESTARTING	4
 #define STREAM_INTERRUPTED	5
 
 static void
@@ -668,7 +672,8 @@ end_replies(struct scope *s, bool at_once)
 	bool		 later = s->nack == NACK_DRAINING || s->nack == NACK_FAILED;
 
 	TAILQ_FOREACH(r, &s->replies, entry) {
-		scope_stream_end(r, later ? STREAM_RESTARTING : STREAM_INTERRUPTED, NULL);
+		scope_stream_end(r, later ? STREAM_RESTARTING :
+		    s->stopped ? STREAM_STOPPED : STREAM_INTERRUPTED, NULL);
 		if (at_once || r->asked.stream == 0)
 			alarm_arm(s->tasks, &r->alarm, 0, reply_cut, r);
 	}
@@ -931,7 +936,8 @@ tasks_event(struct tasks *t, const struct msg_EVENT *ev)
 		    (unsigned long long)ev->delivery);
 		return;
 	}
-	if (t->draining) {
+	/* What speaks about open work may still come, until that is cut. */
+	if (t->draining && ((ev->flags & EVENT_CONTROL) == 0 || mono_is_never(t->drain.at))) {
 		refuse(t, ev->delivery, NACK_DRAINING, "this worker is draining");
 		return;
 	}
@@ -940,11 +946,19 @@ tasks_event(struct tasks *t, const struct msg_EVENT *ev)
 	atomic_store(&t->board->scopes, ++t->open_n);
 	if (ev->deadline_ms != 0)
 		alarm_arm(t, &s->limit, ev->deadline_ms, limit_reached, s);
-	if (mailbox_put(t->mailbox, &s->mail, ev->key, (ev->flags & 4) != 0))
+	if (mailbox_put(t->mailbox, &s->mail, ev->key, (ev->flags & EVENT_CONTROL) != 0))
 		TAILQ_INSERT_TAIL(&t->ready, s, entry);
 	else
 		TAILQ_INSERT_TAIL(&t->scopes, s, entry);
 	run_ready(t);
+}
+
+/* No scope: it is nobody's work, and starts none. */
+void
+tasks_news(struct tasks *t, const struct msg_NEWS *m)
+{
+	if (t->handler->news != NULL)
+		t->handler->news(t->role, m);
 }
 
 void
@@ -969,8 +983,10 @@ tasks_cancel(struct tasks *t, const struct msg_CANCEL *m)
 
 	if (m->kind == 0) {
 		s = scope_find(t, m->id);
-		if (s != NULL)
+		if (s != NULL) {
+			s->stopped = true;
 			cancel(s, NACK_DEADLINE, "cancelled by the supervisor");
+		}
 	} else {
 		c = RB_FIND(open_calls, &t->calls, &key);
 		if (c != NULL) {

@@ -36,6 +36,8 @@ struct handler {
 	bool		 serial;
 	/* One delivery.  The message is valid as long as the scope. */
 	void		(*start)(struct scope *, const struct msg_EVENT *);
+	/* A state event, of those that the pool's option `states` names; NULL: ignored. */
+	void		(*news)(void *role, const struct msg_NEWS *);
 };
 
 struct tasks_ops {
@@ -52,6 +54,7 @@ struct tasks	*tasks_new(const struct handler *, struct board *, uint64_t last_wo
 		    const struct tasks_ops *, void *arg);
 void		 tasks_free(struct tasks **);		/* what is open is dropped without a word */
 void		 tasks_event(struct tasks *, const struct msg_EVENT *);
+void		 tasks_news(struct tasks *, const struct msg_NEWS *);
 void		 tasks_result(struct tasks *, const struct msg_RESULT *);
 void		 tasks_stream_state(struct tasks *, const struct msg_STREAM_STATE *);
 void		 tasks_cancel(struct tasks *, const struct msg_CANCEL *);
