@@ -86,6 +86,7 @@ UNIT_TESTS := \
 	test_msg test_json test_tables test_request test_url test_words test_cfg \
 	test_envelope test_inflate test_session test_identify test_payload test_deaf \
 	test_journal test_route test_queue test_stale test_backfill \
+	test_poolservice \
 	test_throttle test_slot test_life test_recycle test_pool test_calls test_streams test_notify test_orphans \
 	test_mailbox test_task test_reply test_limit test_lanes test_stream test_http test_split \
 	test_sse test_codec test_model test_trigger test_context test_prompt

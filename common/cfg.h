@@ -29,7 +29,7 @@ struct cfg_list {
 #define CFG_LIST(name)		struct cfg_list name;
 
 struct cfg_pool {
-	/* the title: [a-z0-9_-], 1 to 32 bytes, not "rest", not "supervisor" */
+	/* the title: [a-z0-9_-], 1 to 32 bytes, not rest, supervisor, discord, gateway */
 	char	*name;
 #define OPT_GLOBAL(type, name)
 #define OPT_POOL(type, name)	CFG_##type(name)

@@ -591,7 +591,8 @@ cfgrow_bad_title(enum cfg_scope scope, struct span name)
 	for (i = 0; i < name.n; i++)
 		if (strchr(LOWER DIGITS "_-", name.p[i]) == NULL || name.p[i] == '\0')
 			return "is made of a-z, 0-9, _ and -";
-	if (scope == CFG_SCOPE_POOL && (span_is(name, "rest") || span_is(name, "supervisor")))
+	if (scope == CFG_SCOPE_POOL && (span_is(name, "rest") || span_is(name, "supervisor") ||
+	    span_is(name, "discord") || span_is(name, "gateway")))	/* services */
 		return "is not one that the supervisor uses itself";
 	return NULL;
 }

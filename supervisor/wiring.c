@@ -245,7 +245,10 @@ handler_said(struct run *run, struct child *child, const struct msg_in *in, cons
 	case MSG_RESULT:
 		return poolcalls_result(run->sup.poolcalls, child, &in->RESULT, why_r);
 	case MSG_CALL:
-		return calls_from_worker(run->sup.calls, child, &in->CALL, why_r);
+		return span_is(in->CALL.service, "discord") ?
+		    calls_from_worker(run->sup.calls, child, &in->CALL, why_r) :
+		    poolcalls_from_worker(run->sup.poolcalls, run->sup.pools, child, &in->CALL,
+		    why_r);
 	case MSG_STREAM_OPEN:
 		return streams_open(run->sup.streams, child, &in->STREAM_OPEN, why_r);
 	case MSG_STREAM_TEXT:

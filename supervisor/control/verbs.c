@@ -398,26 +398,6 @@ cmd_stop(struct client *cl, const struct ask *ask)
 
 /* ---- POOL VERB ---- */
 
-struct pool_search {
-	struct span	 verb;
-	struct child	*child;		/* out: READY, and answers the verb */
-	bool		 found;		/* there is such a pool */
-	bool		 up;		/* one of its workers is READY */
-};
-
-static void
-search_worker(void *arg, const struct worker_view *w)
-{
-	struct pool_search	*s = arg;
-
-	s->found = true;
-	if (w->child == NULL || strcmp(w->state, "ready") != 0)
-		return;
-	s->up = true;
-	if (s->child == NULL && child_answers(w->child, s->verb))
-		s->child = w->child;
-}
-
 static void
 on_pool_answered(void *arg, const struct msg_RESULT *res)
 {
@@ -444,24 +424,24 @@ static bool
 ask_pool(struct client *cl, struct span pool, const struct ask *ask)
 {
 	struct sup		*sup = cl->control->sup;
-	struct pool_search	 s = { .verb = ask->words_n > 0 ? ask->words[0] : SPAN_NONE };
+	struct span		 verb = ask->words_n > 0 ? ask->words[0] : SPAN_NONE;
 	struct buf		 body = { 0 };
 	struct pending		*p;
+	struct child		*child;
 	char			 name[64];
+	bool			 up;
 
-	span_copy(pool, name, sizeof(name));
-	if (sup->pools != NULL)
-		pools_each(sup->pools, name, search_worker, &s);
-	if (!s.found || span_is(pool, "rest"))
+	if (sup->pools == NULL || !pools_answering(sup->pools, pool, verb, 0, &child, &up))
 		return false;
+	span_copy(pool, name, sizeof(name));
 	if (!cl->may_change)
 		client_endf(cl, CTL_EXIT_DENIED, "only root and the user of the supervisor may ask"
 		    " pools");
-	else if (s.child == NULL)
-		client_endf(cl, s.up ? CTL_EXIT_USAGE : CTL_EXIT_FAILED, s.up ?
+	else if (child == NULL)
+		client_endf(cl, up ? CTL_EXIT_USAGE : CTL_EXIT_FAILED, up ?
 		    "the workers of pool %s do not answer '%.*s'" :
 		    "no worker of pool %s is ready to answer '%.*s'", name,
-		    (int)(s.verb.n > 64 ? 64 : s.verb.n), s.verb.p == NULL ? "" : s.verb.p);
+		    (int)(verb.n > 64 ? 64 : verb.n), verb.p == NULL ? "" : verb.p);
 	else {
 		for (size_t i = 1; i < ask->words_n; i++) {
 			if (i > 1)
@@ -471,7 +451,7 @@ ask_pool(struct client *cl, struct span pool, const struct ask *ask)
 		p = pending_new(cl, pool, false);
 		p->is_poolcall = true;
 		log_info("%s asks pool %s", cl->tag, name);
-		if (poolcalls_ask(sup->poolcalls, s.child, pool, s.verb, buf_span(&body),
+		if (poolcalls_ask(sup->poolcalls, child, pool, verb, buf_span(&body),
 		    on_pool_answered, p) != ERR_OK) {
 			(void)pending_free(p);
 			client_endf(cl, CTL_EXIT_FAILED, "pool %s has too much to answer", name);

@@ -122,6 +122,14 @@ void		*child_peer(const struct child *);
 void		 child_peer_set(struct child *, void *);
 /* The events that its READY named; empty: all.  Borrowed. */
 struct msg_list	 child_events(const struct child *);
+/*
+ * A READY worker of that pool whose READY named the verb, another for each turn.  False: there is
+ * no such pool.
+ *	child_r	NULL: none
+ *	up_r	one of its workers is READY
+ */
+bool		 pools_answering(struct pools *, struct span pool, struct span verb, uint64_t turn,
+		    struct child **child_r, bool *up_r);
 /* Is it a verb that its READY named? */
 bool		 child_answers(const struct child *, struct span verb);
 /* As it was last looked at. */

@@ -68,6 +68,37 @@ view(struct pools *ps, const struct holder *h, struct worker_view *v)
 	v->open = ps->ops.open_n(ps->arg, h->child);
 }
 
+bool
+pools_answering(struct pools *ps, struct span pool, struct span verb, uint64_t turn,
+    struct child **child_r, bool *up_r)
+{
+	bool		 found = false;
+	uint64_t	 n = 0;
+
+	*child_r = NULL;
+	*up_r = false;
+	/* The first time they are counted, the second time the one whose turn it is is taken. */
+	for (int pass = 0; pass < 2 && (pass == 0 || n > 0); pass++) {
+		uint64_t	 skip = pass == 0 ? UINT64_MAX : turn % n;
+
+		EACH_HOLDER(ps, h) {
+			if (h->place->pool->rest || !span_is(pool, h->place->pool->name))
+				continue;
+			found = true;
+			if (h->child == NULL || h->slot.state != SLOT_READY)
+				continue;
+			*up_r = true;
+			if (!child_answers(h->child, verb))
+				continue;
+			if (pass == 0)
+				n++;
+			else if (skip-- == 0)
+				*child_r = h->child;
+		}
+	}
+	return found;
+}
+
 void
 pools_each(struct pools *ps, const char *pool, void (*fn)(void *, const struct worker_view *),
     void *arg)

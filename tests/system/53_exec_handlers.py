@@ -50,6 +50,27 @@ def test_dice(polite, bots):
     assert bot.stop() == 0
 
 
+def test_pool_asks_pool(polite, bots, tmp_path):
+    """A pool with verbs is a service: a handler asks it by CALL, is told when it dies, and asks again."""
+    croupier = tmp_path / "croupier.py"
+    text = DICE.read_text().replace('"!roll "', '"!deal "').replace(
+        '    yield "POST"', '    _, _, thrown = yield "dice", "roll", "3d1"\n    yield "POST"').replace(
+        "roll(text[6:])", "thrown.decode()")
+    croupier.write_text(text)
+    croupier.chmod(0o755)
+    bot = bots(polite, pools={"dice": {"handler": f"exec:{DICE}", "workers": 2, "events": []},
+                              "croupier": {"handler": f"exec:{croupier}", "events": EVENTS}})
+    bot.start().ready()
+    messages = polite.say_many([(polite.channels[i % 20], "!deal now") for i in range(100)])
+    wait_for(lambda: sum(bool(polite.replies_to(m["id"])) for m in messages) > 5, 10, "it has begun")
+    bot.kill("dice.0")
+    assert polite.wait(lambda: all(polite.replies_to(m["id"]) for m in messages), 20)
+    assert len(polite.answers()) == 100
+    assert {m["content"] for m in polite.answers()} == {"1 + 1 + 1 = **3**"}
+    assert bot.worker("croupier.0")["restarts"] == 0
+    assert bot.stop() == 0
+
+
 # Where a program can go wrong, and what the supervisor says of it: text of the handler -> words of the obituary.
 BAD = {
     "garbage": ("os.write(3, hello); link.sendall(b'\\0\\0\\0\\4\\xc1\\xc1\\xc1\\xc1')", "broke the protocol"),

@@ -126,6 +126,13 @@ bool		 child_is_rest(const struct child *c) { return c->rest; }
 /* Of no process: /proc says nothing about it. */
 pid_t		 child_pid(const struct child *c) { (void)c; return 0x7ffffff0; }
 
+bool
+child_answers(const struct child *c, struct span verb)
+{
+	(void)c;
+	return span_is(verb, "roll");
+}
+
 int
 child_send(struct child *c, enum msg_type type, const void *src)
 {
@@ -294,6 +301,13 @@ setup(void **state)
 {
 	(void)state;
 	return setup_with(1, NULL);
+}
+
+static int
+setup_two(void **state)
+{
+	(void)state;
+	return setup_with(2, NULL);
 }
 
 static int
@@ -639,6 +653,32 @@ rest_is_never_alone(void **state)
 	assert_non_null(strstr(said, "two workers"));
 }
 
+/* Each READY worker in its turn; one that drains, or starts, is not asked. */
+static void
+who_is_asked(void **state)
+{
+	struct child	*c;
+	bool		 up;
+
+	(void)state;
+	assert_true(pools_answering(ps, SPAN("echo"), SPAN("roll"), 0, &c, &up));
+	assert_true(up);
+	assert_ptr_equal(c, child_of("echo.0#1"));
+	assert_true(pools_answering(ps, SPAN("echo"), SPAN("roll"), 1, &c, &up));
+	assert_ptr_equal(c, child_of("echo.1#1"));
+	assert_true(pools_answering(ps, SPAN("echo"), SPAN("juggle"), 0, &c, &up));
+	assert_true(up && c == NULL);
+	assert_false(pools_answering(ps, SPAN("cards"), SPAN("roll"), 0, &c, &up));
+	die_of("echo.0#1", DEATH_EXIT, 1);
+	for (uint64_t i = 0; i < 2; i++) {
+		assert_true(pools_answering(ps, SPAN("echo"), SPAN("roll"), i, &c, &up));
+		assert_ptr_equal(c, child_of("echo.1#1"));
+	}
+	die_of("echo.1#1", DEATH_EXIT, 1);
+	assert_true(pools_answering(ps, SPAN("echo"), SPAN("roll"), 0, &c, &up));
+	assert_true(!up && c == NULL);
+}
+
 int
 main(void)
 {
@@ -648,6 +688,7 @@ main(void)
 		T(the_holder_dies_meanwhile), T(both_die), T(two_ask),
 		T(a_drain_ends_a_rolling_restart), T(a_stop_in_the_middle), T(up_and_down),
 		T(bounds_and_names),
+		cmocka_unit_test_setup_teardown(who_is_asked, setup_two, teardown),
 		cmocka_unit_test_setup_teardown(rest_is_never_alone, setup_rest, teardown),
 	};
 

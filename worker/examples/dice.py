@@ -34,7 +34,8 @@ def roll(text):
 
 
 def on_message(message):
-    """A generator: each call to Discord is a yield, which gives (status, id, body) when it is done."""
+    """A generator.  Each call is a yield, which gives (status, id, body) when it is done: of Discord it asks a method, a
+    path and a body, of another pool its name, a verb and a text, as in: yield "dice", "roll", "2d6"."""
     text = message.get("content", "")
     if not text.startswith("!roll ") or message["author"].get("bot"):
         return
@@ -131,20 +132,22 @@ class Task:
         global last_call
         show(self.delivery)                     # a crash in here is charged to this delivery
         try:
-            method, path, body = self.steps.send(value)
+            what, where, body = self.steps.send(value)
         except StopIteration:
             self.end(ACK)
         except Exception as why:                # a handler with a bug: this delivery fails, not the worker
             print(f"delivery {self.delivery}: {why!r}", file=sys.stderr, flush=True)
             self.end(NACK, FAILED, repr(why)[:200])
         else:
-            reads = method in ("GET", "HEAD")
+            service, verb, path = ("discord", what, where) if where.startswith("/") else (what, where, "")
+            reads = service != "discord" or verb in ("GET", "HEAD")
             if not reads:
                 self.changes += 1               # the same number for the same call, each time the event comes
             last_call += 1
             calls[last_call] = self
-            send(CALL, last_call, self.delivery, 0 if reads else self.changes, "discord", BULK if reads else CREATE,
-                 30000, 0, method, path, b"" if body is None else json.dumps(body).encode())
+            body = b"" if body is None else (body if isinstance(body, str) else json.dumps(body)).encode()
+            send(CALL, last_call, self.delivery, 0 if reads else self.changes, service, BULK if reads else CREATE,
+                 30000, 0, verb, path, body)
         show(0)
 
     def end(self, *message):
