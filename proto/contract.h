@@ -16,10 +16,16 @@
 #define CONTRACT_FD		3	/* the link: Unix stream socket, frames of messages.def */
 #define CONTRACT_BOARD_FD	4	/* the scoreboard: memfd, one page, mapped shared */
 
-/* Exit statuses of a worker that its supervisor understands. */
+/*
+ * Exit statuses of a worker that its supervisor understands.  125 alone changes what it does: the
+ * place is held.  The others, any other status and a signal are a death like any other; they differ
+ * in the obituary.  After READY: started again at once the first time, then 1 s apart.  Before
+ * READY: after 2 s, doubled to 60 s.  Ten deaths within a minute: failed, tried once a minute.  A
+ * minute of READY, or an operator, resets that.  A successor (restart --rolling) is tried once.
+ */
 #define CONTRACT_EXIT_OK	0	/* drained, or the supervisor is gone */
 #define CONTRACT_EXIT_USAGE	64	/* not started by a supervisor */
-#define CONTRACT_EXIT_INIT	70	/* could not build what it needs; retried with back-off */
+#define CONTRACT_EXIT_INIT	70	/* could not build what it needs */
 #define CONTRACT_EXIT_PROTO	76	/* the peer broke the protocol */
 #define CONTRACT_EXIT_HOLD	125	/* do not start me again until an operator acts */
 

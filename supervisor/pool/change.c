@@ -159,6 +159,11 @@ place_inherit(struct holder *heir)
 	heir->slot.once = false;
 	pl->lost = 0;
 	if (pl->recycling) {
+		struct mono	 started = heir->slot.throttle.started;
+
+		/* Nobody asked for it: a place that crashes too often stays known as such. */
+		heir->slot.throttle = old->slot.throttle;
+		heir->slot.throttle.started = started;
 		COUNT(worker_recycled);
 		pl->pool->recycled++;
 		pl->recycling = false;

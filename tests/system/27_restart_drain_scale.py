@@ -259,11 +259,26 @@ def test_drain_and_resume(polite, bots):
     assert json.loads(bot.ctl("-j", "show", "pools"))["pools"][0]["ready"] == 2
 
 
-def test_held_and_failed_are_resumed(polite, bots):
-    bot = bots(polite, pools={"echo": {}, "bad": {}}, args=["--faults"],
+def test_held_and_failed(polite, bots):
+    """Exit 125 and ten deaths within a minute: seen and said, siblings go on, an operator's word starts them."""
+    bot = bots(polite, pools={"echo": {"workers": 2}, "bad": {"events": ["MESSAGE_DELETE"]}}, args=["--faults"],
                env={"BULKHEAD_FAULTS": "worker.exit=slot=bad.0,arg=125"})
     bot.start()
     wait_for(lambda: bot.socket.exists() and bot.worker("bad.0")["state"] == "held", 20, "held")
     bot.ctl("fault", "worker.exit", "")
     bot.ctl("resume", "bad")
-    assert bot.worker("bad.0")["state"] == "ready"
+    bot.ready()
+    sibling = bot.worker("echo.1")["pid"]
+    with Load(polite, gap_s=0.05):
+        pid = 0
+        for _ in range(10):
+            pid = wait_for(lambda p=pid: (w := bot.worker("echo.0"))["state"] == "ready" and w["pid"] != p and w["pid"],
+                           10, "another one is ready")
+            os.kill(pid, signal.SIGKILL)
+        one = wait_for(lambda: (w := bot.worker("echo.0"))["state"] == "failed" and w, 10, "failed")
+        assert 40000 < one["retry_in_ms"] <= 60000, "tried at the cap"
+        assert "echo.0 is failed" in " ".join(bot.status()["why"]) and bot.logged("err bulkheadd: echo.0 failed: too many deaths")
+        assert bot.worker("echo.1")["pid"] == sibling
+        bot.ctl("resume", "echo.0")
+        assert bot.worker("echo.0")["state"] == "ready"
+    assert bot.status()["health"] == "ok"

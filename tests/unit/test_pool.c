@@ -438,7 +438,7 @@ a_lost_heir_changes_nothing(void **state)
 	(void)state;
 	for (int how = 0; how < 4; how++) {
 		uint64_t	 before = count_get(COUNT_worker_rollbacks);
-		char		 tag[16];
+		char		 tag[32];
 
 		forget();
 		no_fork = how == 3;
