@@ -111,6 +111,7 @@ help:
 	@echo 'make check-asan          unit and system tests with them'
 	@echo 'make fuzz P=json SECS=60 fuzz one parser (clang)'
 	@echo 'make bench               CPU per event, latency, memory beside a floor program; about 2 minutes'
+	@echo 'make bench-rolling       delays while workers are replaced; half a minute'
 	@echo 'make lint                clang-tidy, cppcheck, form of the tables'
 	@echo 'make docs                protocol and option tables from proto/'
 	@echo 'make install             programs, manuals, units, and as root the user; DESTDIR= PREFIX=/usr/local'
@@ -210,6 +211,9 @@ $(BUILD)/bench/%: tests/bench/%.c Makefile
 .PHONY: bench
 bench: all $(BUILD)/bench/flood $(BUILD)/bench/floor
 	/usr/bin/python3 -B tests/bench/bench.py $(BUILD)
+.PHONY: bench-rolling
+bench-rolling: all
+	/usr/bin/python3 -B tests/bench/rolling.py $(BUILD)
 
 lint:
 	scripts/lint

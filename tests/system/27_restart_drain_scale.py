@@ -76,8 +76,8 @@ def answered_at_once(fake, channels, timeout=3):
 
 
 def test_restart_now(polite, bots):
-    """T1 is skipped: what is open is cut, comes back and is answered once by the next process."""
-    bot = bots(polite, drain=60, last_word=1)
+    """T1 is skipped, or short: what is open is cut, comes back and is answered once by the next process."""
+    bot = bots(polite, drain=60, last_word=1, drain_rolling=1)
     bot.start().ready()
     said = polite.say(polite.channels[0], "!stream 100 10")
     given(bot, 1)
@@ -88,6 +88,12 @@ def test_restart_now(polite, bots):
     given(bot, 0)
     assert len(polite.replies_to(said["id"])) == 1
     assert bot.ctl_run("restart", "echo", "now").returncode == 64
+    polite.say(polite.channels[1], "!stream 100 10")
+    given(bot, 1)
+    bot.ctl("restart", "echo", "--rolling")
+    wait_for(lambda: not old(bot), 5, "drain_rolling is over")
+    given(bot, 0)
+    assert text(polite, polite.channels[1]) == [full(100)]
 
 
 def test_rolling(polite, bots):
