@@ -38,6 +38,7 @@ LIBS_CTL := $(shell pkg-config --libs $(PKGS_CTL))
 
 COMMON_SRCS := \
 	common/histo.c common/span.c common/mem.c common/clock.c common/loop.c common/log.c \
+	common/logfmt.c common/lograte.c \
 	common/count.c common/fault.c common/chan.c common/msg.c common/json.c \
 	common/capture.c common/resolve.c common/tables.c common/request.c common/url.c common/words.c \
 	common/cfg.c common/cfgrow.c common/cfgscan.c common/cfgcheck.c common/cfgload.c common/cfgdiff.c
@@ -81,7 +82,7 @@ PROGRAMS := $(BUILD)/bulkheadd $(BUILD)/bulkhead-worker $(BUILD)/bulkheadctl
 
 # One program per unit test, linked with the archives: what it does not name is not linked.
 UNIT_TESTS := \
-	test_histo test_span test_mem test_clock test_loop test_log test_count test_fault test_chan test_resolve \
+	test_histo test_span test_mem test_clock test_loop test_log test_logfmt test_count test_fault test_chan test_resolve \
 	test_fetch test_poolcalls \
 	test_msg test_json test_tables test_request test_url test_words test_cfg \
 	test_envelope test_inflate test_session test_identify test_payload test_deaf \

@@ -343,6 +343,8 @@ bad_text(const char *name, const char *text)
 		return "is not a URL";
 	if (strcmp(name, "compress") == 0 && !one_of(text, compress))
 		return "is neither zlib nor none";
+	if (strcmp(name, "log_format") == 0 && log_format_of(text) == -1)
+		return "must be auto, text, json or journal";
 	if (strcmp(name, "log_level") == 0 && log_level_of(text) == -1)
 		return "is none of debug, info, notice, warning, err";
 	if (strcmp(name, "bots") == 0 && !one_of(text, bots))

@@ -21,14 +21,18 @@
 #include "common/clock.h"
 #include "common/count.h"
 #include "common/log.h"
+#include "common/logfmt.h"
+#include "common/lograte.h"
 #include "common/loop.h"
 
 #define RING_BYTES	(256u * 1024)
 #define LINE_MAX_BYTES	2048		/* with time, level and program */
 #define REDIRECT_MAX	1024		/* messages.def: LOG.line */
-#define REPORT_ROOM	256		/* kept free for the line that tells of dropped lines */
+#define REPORT_ROOM	512		/* kept free for the line that tells of dropped lines */
 
 static struct {
+	enum log_format	 format;
+	struct lograte	 rate;
 	char		 program[32];
 	int		 fd;		/* where lines are written; -1 before log_init */
 	bool		 fd_own;	/* reopened here, closed here */
@@ -114,6 +118,32 @@ forget_fd(void)
 	lg.fd_own = lg.fd_socket = false;
 }
 
+int
+log_format_of(const char *name)
+{
+	static const char *const	 names[] = { "text", "json", "journal" };
+	const char			*stream = getenv("JOURNAL_STREAM");
+	struct stat			 st;
+	char				 here[48];
+
+	for (int i = 0; i < 3; i++)
+		if (strcmp(name, names[i]) == 0)
+			return i;
+	if (strcmp(name, "auto") != 0)
+		return -1;
+	/* Set by systemd: device and inode of the journal's socket.  systemd.exec(5) */
+	if (stream == NULL || fstat(STDERR_FILENO, &st) == -1)
+		return LOG_TEXT;
+	snprintf(here, sizeof(here), "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+	return strcmp(stream, here) == 0 ? LOG_JOURNAL : LOG_TEXT;
+}
+
+void
+log_format(int format)
+{
+	lg.format = (enum log_format)format;
+}
+
 void
 log_std_fds(void)
 {
@@ -168,26 +198,25 @@ ring_add(const char *p, size_t n)
 }
 
 static size_t
-format_head(char *dst, size_t dst_bytes, int level)
+format_line(char *dst, size_t dst_bytes, int level, const char *class, struct span text)
 {
-	char	 iso[32];
+	const struct log_head	 head = { lg.format, clock_wall_ms(), level, lg.program, class };
 
-	return (size_t)snprintf(dst, dst_bytes, "%s %s %s: ",
-	    clock_iso(clock_wall_ms(), iso, sizeof(iso)), log_level_name(level), lg.program);
+	return logfmt_line(dst, dst_bytes, &head, text);
 }
 
 /* Where lines are missing says so, in one line; true when nothing is missing any more. */
 static bool
 report_dropped(void)
 {
-	char	 line[REPORT_ROOM];
+	char	 text[96], line[REPORT_ROOM];
 	size_t	 n;
 
 	if (lg.unreported == 0)
 		return true;
-	n = format_head(line, sizeof(line), LOG_WARNING);
-	n += (size_t)snprintf(line + n, sizeof(line) - n,
-	    "%" PRIu64 " lines dropped: the reader of the log was slow\n", lg.unreported);
+	snprintf(text, sizeof(text), "%" PRIu64 " lines dropped: the reader of the log was slow",
+	    lg.unreported);
+	n = format_line(line, sizeof(line), LOG_WARNING, "", span_of(text));
 	if (n > RING_BYTES - lg.used)
 		return false;
 	ring_add(line, n);
@@ -369,34 +398,17 @@ blunt(char *p, size_t n)
 	}
 }
 
-/*
- * Cut text of n bytes to max with "..." at the end, not inside a UTF-8 character;
- * returns the new length.
- */
-static size_t
-cut(char *text, size_t n, size_t max)
-{
-	if (n <= max)
-		return n;
-	n = max - 3;
-	for (int i = 0; i < 3 && n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80; i++)
-		n--;
-	memcpy(text + n, "...", 4);
-	return n + 3;
-}
-
 /* One line.  text has room for a newline and a NUL behind its n bytes. */
 static void
 emit(int level, const char *class, char *text, size_t n)
 {
 	char	 line[LINE_MAX_BYTES + 8];
-	size_t	 head;
 
 	blunt(text, n);
 	if (lg.redirect != NULL && !lg.redirecting) {
 		if (n == 0)
 			return;
-		text[cut(text, n, REDIRECT_MAX)] = '\0';
+		text[logfmt_cut(text, n, REDIRECT_MAX)] = '\0';
 		lg.redirecting = true;
 		lg.redirect(level, class, text, lg.redirect_arg);
 		lg.redirecting = false;
@@ -404,33 +416,59 @@ emit(int level, const char *class, char *text, size_t n)
 	}
 	if (lg.fd == -1)
 		log_init(program_invocation_short_name, STDERR_FILENO, lg.level);
-	head = format_head(line, sizeof(line), level);
-	if (class[0] != '\0')
-		head += (size_t)snprintf(line + head, sizeof(line) - head, "%.32s: ", class);
-	n = cut(text, n, LINE_MAX_BYTES - head);
-	memcpy(line + head, text, n);
-	line[head + n] = '\n';
-	ring_line(line, head + n + 1);
+	ring_line(line, format_line(line, LINE_MAX_BYTES + 2, level, class,
+	    span_make(text, n)));
 	if (lg.loop == NULL)
 		flush_ring();
 	else if (lg.flushed_turn == loop_turns(lg.loop))
 		loop_again(lg.loop);	/* the tail has passed: do not sleep on it */
 }
 
+/* Lines that were left out are told of with a later line of whatever kind. */
+static void
+tell_left_out(uint64_t now_ms)
+{
+	char		 text[160];
+	uint64_t	 key, n;
+	int		 len;
+
+	if ((n = lograte_due(&lg.rate, now_ms, &key)) == 0)
+		return;
+	len = snprintf(text, sizeof(text), "%" PRIu64 " more lines like one that was said %u times"
+	    " in %u s are left out message=%08" PRIx64, n, LOGRATE_LINES,
+	    LOGRATE_WINDOW_MS / 1000, key & 0xffffffff);
+	emit(LOG_WARNING, "", text, (size_t)len);
+}
+
+/* key: what makes lines alike.  Who asks for debug lines or a trace wants them all. */
+static bool
+may_say(int level, uint64_t key)
+{
+	uint64_t	 now_ms;
+
+	if (level >= LOG_DEBUG)
+		return true;
+	now_ms = clock_mono().us / 1000;
+	tell_left_out(now_ms);
+	return lograte_may(&lg.rate, key, now_ms);
+}
+
 static void __attribute__((format(printf, 4, 0)))
 vemit(int level, const char *class, int err, const char *fmt, va_list ap)
 {
 	char	 text[LINE_MAX_BYTES + 128];
-	int	 keep = errno;
-	int	 n = vsnprintf(text, LINE_MAX_BYTES + 1, fmt, ap);
+	int	 keep = errno, n;
 
+	if (!may_say(level, (uintptr_t)fmt))
+		return;
+	n = vsnprintf(text, LINE_MAX_BYTES + 1, fmt, ap);
 	if (n < 0)
 		n = snprintf(text, LINE_MAX_BYTES + 1, "a line that could not be formatted");
 	if (n > LINE_MAX_BYTES)
 		n = LINE_MAX_BYTES;
 	if (err != 0) {
 		/* The cause stays readable when the rest is too long. */
-		n = (int)cut(text, (size_t)n, LINE_MAX_BYTES - 192);
+		n = (int)logfmt_cut(text, (size_t)n, LINE_MAX_BYTES - 192);
 		n += snprintf(text + n, sizeof(text) - (size_t)n - 2, ": %s", strerror(err));
 	}
 	emit(level, class, text, (size_t)n);
@@ -496,6 +534,17 @@ log_trace(const char *class, const char *fmt, ...)
 	va_end(ap);
 }
 
+/* FNV-1a. */
+static uint64_t
+hash_of(const char *s)
+{
+	uint64_t	 h = 0xcbf29ce484222325u;
+
+	for (; *s != '\0'; s++)
+		h = (h ^ (unsigned char)*s) * 0x100000001b3u;
+	return h;
+}
+
 static void
 tagged(int level, const char *class, const char *tag, struct span text)
 {
@@ -503,6 +552,9 @@ tagged(int level, const char *class, const char *tag, struct span text)
 	int	 keep = errno;
 	size_t	 n = 0;
 
+	/* Each worker is one message: its flood costs nobody else's lines. */
+	if (!may_say(level, tag == NULL ? 1 : hash_of(tag)))
+		return;
 	if (tag != NULL && tag[0] != '\0')
 		n = (size_t)snprintf(line, 256, "%.200s ", tag);
 	n += span_copy(text, line + n, LINE_MAX_BYTES + 1 - n);

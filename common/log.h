@@ -3,7 +3,8 @@
  *
  * A reader that stops reading costs lines, never time: what does not fit in the ring is
  * dropped and counted, and the count is logged when the reader is back.
- * Lines: time, level, program, text.  Tag first, sentence, then key=value.
+ * Lines: time, level, program, text (logfmt.h).  Tag first, sentence, then key=value.  A message that
+ * is said hundreds of times a second is left out and counted (lograte.h).
  */
 #ifndef COMMON_LOG_H
 #define COMMON_LOG_H
@@ -34,6 +35,9 @@ const char *log_trace_class_names(void);	/* all there are, for people */
 const char *log_traced(void);			/* the comma list in force, "" none */
 bool	 log_traces(const char *class);
 uint64_t log_dropped(void);
+/* "text", "json", "journal", or "auto": journal when standard error is journald's; -1 none of them. */
+int	 log_format_of(const char *name);
+void	 log_format(int format);
 
 /*
  * Redirect: lines go to fn instead of the descriptor (a worker passes them up its link).

@@ -192,6 +192,7 @@ main(int argc, char **argv)
 		return printed();
 	}
 	log_level(log_level_of(sup->cfg->log_level));
+	log_format(log_format_of(sup->cfg->log_format));
 	if (fault_init("supervisor", getenv("BULKHEAD_FAULTS"), &why) == -1) {
 		log_err("BULKHEAD_FAULTS: %s", why);
 		cfg_unload(&sup->cfg);

@@ -1,5 +1,6 @@
 """What a process manager hears: ready when it is, a status line, a fed watchdog, the stop; a newline for s6."""
 
+import json
 import os
 import socket
 import subprocess
@@ -69,3 +70,14 @@ def test_ready_fd_that_is_none(polite, bots):
         done = subprocess.run([bot.build / "bulkheadd", "-c", bot.conf, "--ready-fd", words], capture_output=True,
                               text=True, timeout=10, check=False)
         assert done.returncode == 64 and "--ready-fd" in done.stderr
+
+
+def test_log_as_json(polite, bots):
+    bot = bots(polite, log_format="json")
+    bot.start().ready()
+    bot.stop()
+    lines = bot.log().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert len(rows) > 10 and all(row["time"].endswith("Z") and row["level"] for row in rows)
+    ready = next(row for row in rows if row["message"].endswith("ready") and row["message"].startswith("echo.0#1"))
+    assert int(ready["fields"]["pid"]) > 1

@@ -229,11 +229,11 @@ int
 main(void)
 {
 	const struct CMUnitTest	 tests[] = {
+		TEST(every_strike_is_logged),	/* before hundreds of the same */
 		TEST(strikes),
 		TEST(chance_is_repeatable),
 		TEST(subject_and_slot),
 		TEST(argument),
-		TEST(every_strike_is_logged),
 		TEST(bad_specifications),
 		TEST(environment),
 	};

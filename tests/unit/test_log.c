@@ -261,7 +261,7 @@ flood(void *arg)
 {
 	(void)arg;
 	for (int i = 0; i < 2000; i++)
-		log_info("line %d %0400d", i, 0);
+		log_debug("line %d %0400d", i, 0);	/* no message is said too often */
 	loop_stop(l);
 }
 
@@ -294,7 +294,7 @@ slow_reader(void **state)
 	(void)state;
 	open_pipe();
 	l = loop_new();
-	log_init("prog", fds[1], LOG_INFO);
+	log_init("prog", fds[1], LOG_DEBUG);
 	log_attach(l);
 	t = timer_new(l, flood, NULL);
 	timer_arm_ms(t, 0);
@@ -318,7 +318,7 @@ slow_reader(void **state)
 		if (sscanf(p + 25, "warning prog: %lu lines dropped", &said) == 1) {
 			assert_int_equal(end[1], '\0');
 		} else {
-			assert_int_equal(sscanf(p + 25, "info prog: line %d ", &i), 1);
+			assert_int_equal(sscanf(p + 25, "debug prog: line %d ", &i), 1);
 			assert_int_equal(i, next++);
 		}
 	}
@@ -372,6 +372,47 @@ tail_lines_are_written(void **state)
 	close_pipe();
 }
 
+/* auto is journald's format exactly when standard error is the socket that systemd names. */
+static void
+journald_is_found(void **state)
+{
+	struct stat	 st;
+	char		 here[64];
+
+	(void)state;
+	assert_int_equal(fstat(STDERR_FILENO, &st), 0);
+	snprintf(here, sizeof(here), "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+	(void)unsetenv("JOURNAL_STREAM");
+	assert_int_equal(log_format_of("auto"), log_format_of("text"));
+	(void)setenv("JOURNAL_STREAM", here, 1);
+	assert_int_equal(log_format_of("auto"), log_format_of("journal"));
+	(void)setenv("JOURNAL_STREAM", "1:2", 1);
+	assert_int_equal(log_format_of("auto"), log_format_of("text"));
+	assert_int_not_equal(log_format_of("json"), log_format_of("text"));
+	assert_int_equal(log_format_of("xml"), -1);
+	(void)unsetenv("JOURNAL_STREAM");
+}
+
+/* A message that is said all the time: some lines, then how many were left out. */
+static void
+flood_of_one_message(void **state)
+{
+	const char	*text;
+
+	(void)state;
+	open_pipe();
+	log_init("prog", fds[1], LOG_INFO);
+	for (int i = 0; i < 1000; i++)
+		log_info("again %d", i);
+	log_warnx("something else");
+	text = drain();
+	/* Another message may share its place in the table. */
+	assert_non_null(strstr(text, "info prog: again 150\n"));
+	assert_null(strstr(text, "again 300\n"));
+	assert_non_null(strstr(text, "something else"));
+	close_pipe();
+}
+
 /* A socket (the journal of systemd) needs no flag, a closed reader no signal. */
 static void
 socket_and_closed_reader(void **state)
@@ -381,16 +422,16 @@ socket_and_closed_reader(void **state)
 	(void)state;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
 	assert_int_equal(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
-	log_init("prog", fds[1], LOG_INFO);
+	log_init("prog", fds[1], LOG_DEBUG);
 	log_info("over a socket");
 	assert_string_equal(one_line("info"), "over a socket");
 	assert_int_equal(fcntl(fds[1], F_GETFL) & O_NONBLOCK, 0);
 	for (int i = 0; i < 5000; i++)
-		log_info("%0400d", i);
+		log_debug("%0400d", i);
 	assert_true(log_dropped() > before);
 	before = log_dropped();
 	close(fds[0]);
-	log_info("to nobody");
+	log_debug("to nobody");
 	assert_true(log_dropped() > before);
 	fds[0] = open("/dev/null", O_RDONLY);
 	close_pipe();
@@ -458,8 +499,10 @@ main(void)
 		cmocka_unit_test(inherited_descriptor_stays_blocking),
 		cmocka_unit_test(slow_reader),
 		cmocka_unit_test(tail_lines_are_written),
+		cmocka_unit_test(journald_is_found),
 		cmocka_unit_test(socket_and_closed_reader),
 		cmocka_unit_test(redirect),
+		cmocka_unit_test(flood_of_one_message),	/* the last: it fills a place of the table */
 	};
 
 	return cmocka_run_group_tests_name("log", tests, NULL, NULL);
