@@ -355,7 +355,8 @@ ping(struct test *t, const char *what)
 	static uint64_t	 cookie = 7;
 
 	t->tl.pongs = 0;
-	tl_send(&t->tl, MSG_PING, &(struct msg_PING){ .cookie = ++cookie });
+	cookie++;
+	tl_send(&t->tl, MSG_PING, &(struct msg_PING){ .cookie = cookie });
 	if (!await(t, is_ponged, t->timeout_ms, what))
 		return false;
 	if (t->tl.pongs != cookie)

@@ -79,7 +79,7 @@ pools_answering(struct pools *ps, struct span pool, struct span verb, uint64_t t
 	*up_r = false;
 	/* The first time they are counted, the second time the one whose turn it is is taken. */
 	for (int pass = 0; pass < 2 && (pass == 0 || n > 0); pass++) {
-		uint64_t	 skip = pass == 0 ? UINT64_MAX : turn % n;
+		uint64_t	 skip = n == 0 ? UINT64_MAX : turn % n;
 
 		EACH_HOLDER(ps, h) {
 			if (h->place->pool->rest || !span_is(pool, h->place->pool->name))
