@@ -92,7 +92,7 @@ UNIT_TESTS := \
 	test_mailbox test_task test_reply test_limit test_lanes test_stream test_http test_split \
 	test_sse test_codec test_model test_trigger test_context test_prompt
 # One libFuzzer target per parser; `make check` replays tests/fuzz/corpus/NAME.
-FUZZERS := fuzz_msg fuzz_json fuzz_envelope fuzz_inflate fuzz_journal fuzz_url fuzz_split fuzz_sse fuzz_codec
+FUZZERS := fuzz_backfill fuzz_msg fuzz_json fuzz_envelope fuzz_inflate fuzz_journal fuzz_url fuzz_split fuzz_sse fuzz_codec
 
 COMMON_A := $(BUILD)/libcommon.a
 SUP_A	:= $(BUILD)/libsupervisor.a

@@ -475,8 +475,6 @@ run_tail(void *arg)
 	queue_run(run->sup.queue);
 	mind_the_deadlines(run);
 	calls_run(run->sup.calls);
-	if (run->sup.fetchgap != NULL)
-		fetchgap_run(run->sup.fetchgap);
 	mind_the_room(run);
 	if (run->sup.gw != NULL && !run->paused)
 		gw_take_up(run->sup.gw);

@@ -15,6 +15,7 @@
 #include "supervisor/delivery/fetchgap.h"
 
 #define SHOWN_MS	(60 * 60 * 1000ull)
+#define ROOM_MS		50	/* a page that the journal has no room for is offered again */
 
 /* One request under way, or its page while the journal has no room for it. */
 struct ask {
@@ -39,6 +40,7 @@ struct fetchgap {
 	struct queue		*queue;
 	struct calls		*calls;
 	struct timer		*patience;	/* backfill_wait */
+	struct timer		*room;		/* while a page is kept */
 	struct journal_gap	 gap;		/* as in the journal; the newest */
 	bool			 any;		/* there is one */
 	bool			 live, stopped;
@@ -233,6 +235,7 @@ on_answer(void *arg, const struct msg_RESULT *res)
 	} else if (!take_page(fg, a, res->body)) {
 		buf_add_span(&a->page, res->body);
 		a->kept = true;
+		timer_arm_ms(fg->room, ROOM_MS);
 	}
 	go_on(fg);
 }
@@ -263,6 +266,25 @@ go_on(struct fetchgap *fg)
 	}
 	if (fg->gap.due && asks_open(fg) == 0 && backfill_done(&fg->gap))
 		finish(fg);
+}
+
+/* There may be room again. */
+static void
+on_room(void *arg)
+{
+	struct fetchgap	*fg = arg;
+	bool		 kept = false;
+
+	for (size_t i = 0; i < BACKFILL_AT_ONCE; i++) {
+		struct ask	*a = &fg->asks[i];
+
+		if (a->kept && take_page(fg, a, buf_span(&a->page)))
+			let_go(a);
+		kept = kept || a->kept;
+	}
+	if (kept)
+		timer_arm_ms(fg->room, ROOM_MS);
+	go_on(fg);
 }
 
 /*
@@ -333,6 +355,7 @@ fetchgap_new(struct loop *loop, const struct cfg *cfg, struct journal *journal,
 	fg->queue = queue;
 	fg->calls = calls;
 	fg->patience = timer_new(loop, on_patience, fg);
+	fg->room = timer_new(loop, on_room, fg);
 	for (size_t i = 0; i < BACKFILL_AT_ONCE; i++)
 		fg->asks[i].fg = fg;
 	return fg;
@@ -348,6 +371,7 @@ fetchgap_free(struct fetchgap **fgp)
 	for (size_t i = 0; i < BACKFILL_AT_ONCE; i++)
 		let_go(&fg->asks[i]);
 	timer_free(&fg->patience);
+	timer_free(&fg->room);
 	buf_fini(&fg->body);
 	free(fg);
 	*fgp = NULL;
@@ -394,23 +418,6 @@ fetchgap_live(struct fetchgap *fg)
 	set_gates(fg, true);
 	timer_arm_ms(fg->patience, fg->cfg->backfill_wait_ms);
 	go_on(fg);
-}
-
-void
-fetchgap_run(struct fetchgap *fg)
-{
-	bool	 moved = false;
-
-	for (size_t i = 0; i < BACKFILL_AT_ONCE; i++) {
-		struct ask	*a = &fg->asks[i];
-
-		if (!a->kept || !take_page(fg, a, buf_span(&a->page)))
-			continue;
-		let_go(a);
-		moved = true;
-	}
-	if (moved)
-		go_on(fg);
 }
 
 void

@@ -32,8 +32,6 @@ void		 fetchgap_start(struct fetchgap *, bool session);
 void		 fetchgap_lost(struct fetchgap *, uint64_t from_ms);
 /* A session is live, an old one or a new one. */
 void		 fetchgap_live(struct fetchgap *);
-/* Offer again what the journal had no room for.  Call at the loop tail. */
-void		 fetchgap_run(struct fetchgap *);
 /* Ask no more; what is owed stays owed. */
 void		 fetchgap_stop(struct fetchgap *);
 

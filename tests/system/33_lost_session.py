@@ -135,6 +135,24 @@ def test_killed_in_the_middle(fake, bots):
     assert gap["recovered"] + gap["known"] >= len(missed), gap
 
 
+def test_more_than_the_journal_holds(fake, bots):
+    """A page is taken as room comes; what is live waits behind it all the same."""
+    bot = bots(fake, journal="64K")
+    bot.start().ready()
+    where = fake.channels[:3]
+    said = pings(fake, where)
+    answered(fake, said)
+    lose(fake, lambda: fake.close(4009))
+    missed = fake.say_many([(c, "!ping" + " " * 1900) for _ in range(30) for c in where])
+    fake.refuse(0)
+    identified(fake, 2)
+    live = fake.say_many([(c, "!ping" + " " * 1900) for _ in range(5) for c in where])
+    answered(fake, missed + live, 60)
+    once_and_in_order(fake, said + missed + live)
+    gap = filled(bot)
+    assert gap["whole"] and gap["recovered"] == len(missed), gap
+
+
 def test_away_too_long(polite, bots):
     """A session that can be resumed after a restart needs no back-fill; one that is gone does, and so does none at all."""
     bot = bots(polite)
