@@ -50,7 +50,7 @@ SUPERVISOR_SRCS := \
 	supervisor/journal/log.c supervisor/journal/record.c supervisor/journal/space.c \
 	supervisor/journal/deliveries.c supervisor/journal/peers.c supervisor/journal/open.c \
 	supervisor/journal/path.c supervisor/journal/channels.c \
-	supervisor/delivery/route.c supervisor/delivery/queue.c supervisor/delivery/narrow.c supervisor/delivery/keys.c \
+	supervisor/delivery/route.c supervisor/delivery/queue.c supervisor/delivery/change.c supervisor/delivery/narrow.c supervisor/delivery/keys.c \
 	supervisor/delivery/workers.c supervisor/delivery/give.c supervisor/delivery/due.c \
 	supervisor/delivery/bound.c supervisor/delivery/letters.c supervisor/delivery/poison.c \
 	supervisor/delivery/backfill.c supervisor/delivery/fetchgap.c \
@@ -59,11 +59,11 @@ SUPERVISOR_SRCS := \
 	supervisor/pool/lastwords.c supervisor/pool/life.c supervisor/pool/spawn.c \
 	supervisor/pool/child.c \
 	supervisor/pool/leftover.c supervisor/pool/orphans.c supervisor/pool/hello.c supervisor/pool/recycle.c \
-	supervisor/pool/view.c supervisor/pool/change.c supervisor/pool/pool.c \
+	supervisor/pool/view.c supervisor/pool/change.c supervisor/pool/config.c supervisor/pool/pool.c \
 	supervisor/control/control.c supervisor/control/verbs.c supervisor/control/status.c \
 	supervisor/control/calls.c supervisor/control/streams.c supervisor/control/poolcalls.c \
 	supervisor/control/notify.c \
-	supervisor/wiring.c supervisor/start.c supervisor/stop.c supervisor/xdoc.c
+	supervisor/wiring.c supervisor/start.c supervisor/stop.c supervisor/handover.c supervisor/xdoc.c
 
 WORKER_SRCS := \
 	worker/runtime/crash.c worker/runtime/strike.c worker/runtime/link.c worker/runtime/mailbox.c worker/runtime/task.c \
@@ -89,6 +89,7 @@ UNIT_TESTS := \
 	test_journal test_route test_queue test_stale test_backfill \
 	test_poolservice \
 	test_throttle test_slot test_life test_recycle test_pool test_calls test_streams test_notify test_orphans \
+	test_cfgdiff test_capture test_handover \
 	test_mailbox test_task test_reply test_limit test_lanes test_stream test_http test_split \
 	test_sse test_codec test_model test_trigger test_context test_prompt
 # One libFuzzer target per parser; `make check` replays tests/fuzz/corpus/NAME.

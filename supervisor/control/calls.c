@@ -589,6 +589,20 @@ calls_forget(struct calls *cs, void *arg)
 	}
 }
 
+void
+calls_cancel(struct calls *cs, void *arg)
+{
+	struct call	*c;
+
+	TAILQ_FOREACH(c, &cs->line, in_line) {
+		struct msg_CANCEL	 cancel = { .kind = 1, .id = c->wire };
+
+		if (c->fn != NULL && c->arg == arg && c->state == CALL_SENT)
+			(void)child_send(c->service, MSG_CANCEL, &cancel);
+	}
+	calls_forget(cs, arg);
+}
+
 /* ---- answers ---- */
 
 /* The JSON error code that says: the first one took effect (routes.def). */

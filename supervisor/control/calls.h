@@ -39,6 +39,8 @@ void		 calls_ask(struct calls *, const char *method, const char *path, struct sp
 		    void *arg);
 /* Forget a calls_ask whose asker is gone. */
 void		 calls_forget(struct calls *, void *arg);
+/* The same, and a rest worker that has it stops trying. */
+void		 calls_cancel(struct calls *, void *arg);
 /* RESULT of a rest worker. -1: no such call was open in it. */
 int		 calls_result(struct calls *, struct child *, const struct msg_RESULT *,
 		    const char **why_r);

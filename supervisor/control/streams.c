@@ -704,6 +704,12 @@ streams_open_n(const struct streams *st, const struct child *child)
 	return n;
 }
 
+void
+streams_reconfigure(struct streams *st, uint64_t poison)
+{
+	st->poison = poison;
+}
+
 struct streams *
 streams_new(struct loop *loop, struct journal *journal, uint64_t poison, uint64_t orphan_ms)
 {

@@ -35,6 +35,8 @@ struct streams;
  *	orphan_ms	STREAMS_ORPHAN_MS, but in tests
  */
 struct streams	*streams_new(struct loop *, struct journal *, uint64_t poison, uint64_t orphan_ms);
+/* After a reload. */
+void		 streams_reconfigure(struct streams *, uint64_t poison);
 void		 streams_free(struct streams **);
 
 /* From a handler.  -1: it broke the protocol. */

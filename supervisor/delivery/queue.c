@@ -62,13 +62,7 @@ queue_free(struct queue **qp)
 			TAILQ_REMOVE(&p->workers, w, in_pool);
 			free(w);
 		}
-		keys_free(p);
-		free(p->configured);
-		free(p->wants);
-		free(p->states);
-		free(p->live);
-		free(p->slots);
-		free(p);
+		qpool_free(p);
 	}
 	buf_fini(&q->effects);
 	free(q->gates);
@@ -91,35 +85,34 @@ queue_pool_bounds(struct qpool *p, const struct cfg_pool *cfg)
 	p->full = false;
 }
 
-struct qpool *
-queue_pool_add(struct queue *q, const struct cfg_pool *cfg)
+void
+qpool_configure(struct qpool *p, const struct cfg_pool *cfg)
 {
 	const struct event_row	*rows;
-	const struct role_row	*role = cfg_pool_role(cfg);
-	struct qpool		*p = mem_alloc(sizeof(*p));
-	uint64_t		 bytes = cfg->credit_bytes_bytes, credit, share;
+	uint64_t		 bytes = cfg->credit_bytes_bytes, credit = cfg_pool_credit(cfg), share;
 	unsigned		 kinds = 0;
+	bool			 changed = false;
 	size_t			 n;
 
-	p->queue = q;
-	strlcpy(p->name, cfg->name, sizeof(p->name));
-	p->out_max = role != NULL && role->open ? OUT_OPEN : OUT_SERIAL;
-	credit = cfg_pool_credit(cfg);
 	rows = table_events(&n);
-	p->configured = mem_array(n, sizeof(*p->configured));
-	p->wants = mem_array(n, sizeof(*p->wants));
-	p->states = mem_array(n, sizeof(*p->states));
 	for (size_t i = 0; i < n; i++) {
-		p->configured[i] = p->wants[i] = cfg_pool_wants(cfg, rows[i].name);
+		bool	 wanted = cfg_pool_wants(cfg, rows[i].name);
+
+		changed = changed || p->configured[i] != wanted;
+		p->configured[i] = wanted;
 		p->states[i] = cfg_pool_states(cfg, rows[i].name);
-		if (p->wants[i])
+		if (wanted)
 			kinds |= 1u << kind_of(&rows[i]);
 	}
+	/* Else what READY narrowed stays as narrow. */
+	if (changed)
+		memcpy(p->wants, p->configured, n * sizeof(*p->wants));
 	/* An eighth is kept for each other kind if there is any; 1 cannot be shared. */
 	share = credit < 8 ? 1 : credit / 8;
 	p->credit[WORK] = credit;
 	p->credit_bytes[WORK] = bytes;
 	for (int kind = CONTROL; kind < LINES_N; kind++) {
+		p->credit[kind] = 0;
 		p->credit_bytes[kind] = bytes / 8;
 		if ((kinds & 1u << kind) == 0)
 			continue;
@@ -127,13 +120,30 @@ queue_pool_add(struct queue *q, const struct cfg_pool *cfg)
 		p->credit[WORK] = p->credit[WORK] > share ? p->credit[WORK] - share : 1;
 		p->credit_bytes[WORK] -= bytes / 8;
 	}
+	queue_pool_bounds(p, cfg);
+}
+
+struct qpool *
+queue_pool_add(struct queue *q, const struct cfg_pool *cfg)
+{
+	const struct role_row	*role = cfg_pool_role(cfg);
+	struct qpool		*p = mem_alloc(sizeof(*p));
+	size_t			 n;
+
+	p->queue = q;
+	strlcpy(p->name, cfg->name, sizeof(p->name));
+	p->out_max = role != NULL && role->open ? OUT_OPEN : OUT_SERIAL;
+	(void)table_events(&n);
+	p->configured = mem_array(n, sizeof(*p->configured));
+	p->wants = mem_array(n, sizeof(*p->wants));
+	p->states = mem_array(n, sizeof(*p->states));
+	qpool_configure(p, cfg);
 	RB_INIT(&p->keys);
 	TAILQ_INIT(&p->idle);
 	TAILQ_INIT(&p->workers);
 	TAILQ_INIT(&p->homeless);
 	TAILQ_INIT(&p->suspects);
 	TAILQ_INIT(&p->sheddable);
-	queue_pool_bounds(p, cfg);
 	TAILQ_INSERT_TAIL(&q->pools, p, in_queue);
 	return p;
 }

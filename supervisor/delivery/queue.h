@@ -65,6 +65,10 @@ void		 queue_pool_narrow(struct qpool *, struct msg_list events, const char *tag
 void		 queue_pool_bounds(struct qpool *, const struct cfg_pool *);
 /* T2: what a worker has after CANCEL; two seconds more and it is overdue. */
 void		 queue_last_word(struct queue *, uint64_t ms);
+/* After a reload: what pools want, credit, bounds, `poison`.  A pool that is not in it wants nothing. */
+void		 queue_reconfigure(struct queue *, const struct cfg *);
+/* Its last worker is gone: what waits for it is set aside (refused).  Number of those. */
+size_t		 queue_pool_remove(struct queue *, const char *name);
 
 /*
  * After all pools were added: take up what the journal holds unfinished.  Deliveries of unknown

@@ -145,6 +145,12 @@ void		 keys_free(struct qpool *);
 /* queue.c: what a waiting delivery is to the queue; then line_up. */
 void		 queue_take_in(struct qpool *, struct delivery *);
 
+/* queue.c: what a pool wants, and how much of it at once. */
+void		 qpool_configure(struct qpool *, const struct cfg_pool *);
+
+/* change.c */
+void		 qpool_free(struct qpool *);
+
 /* workers.c */
 void		 queue_set_aside(struct queue *, struct delivery *, enum dlv_aside,
 		    const char *report);

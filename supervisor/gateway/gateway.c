@@ -931,6 +931,16 @@ static const struct sess_ops	 sess_ops = {
 
 /* ---- outside ---- */
 
+static struct sess_conf
+conf_of(const struct cfg *cfg)
+{
+	return (struct sess_conf){
+		.dial_ms = cfg->connect_timeout_ms * (1 + PHASES * RESOLVE_ADDRS_MAX) + 1000,
+		.hello_ms = cfg->hello_timeout_ms,
+		.backoff_max_ms = cfg->backoff_max_ms,
+	};
+}
+
 struct gateway *
 gw_new(struct loop *loop, struct resolve *resolve, const struct cfg *cfg,
     const struct gw_identity *ident,
@@ -962,13 +972,15 @@ gw_new(struct loop *loop, struct resolve *resolve, const struct cfg *cfg,
 		g->timers[t] = (struct gw_timer){ .gw = g, .ev = timer_events[t] };
 		g->timers[t].timer = timer_new(loop, on_timer, &g->timers[t]);
 	}
-	conf = (struct sess_conf){
-		.dial_ms = cfg->connect_timeout_ms * (1 + PHASES * RESOLVE_ADDRS_MAX) + 1000,
-		.hello_ms = cfg->hello_timeout_ms,
-		.backoff_max_ms = cfg->backoff_max_ms,
-	};
+	conf = conf_of(cfg);
 	sess_init(&g->sess, &conf, &sess_ops, g);
 	return g;
+}
+
+void
+gw_reconfigure(struct gateway *g)
+{
+	g->sess.conf = conf_of(g->cfg);
 }
 
 void

@@ -72,6 +72,8 @@ struct gateway	*gw_new(struct loop *, struct resolve *, const struct cfg *,
 		    const struct gw_identity *, const struct gw_budget *, const struct gw_ops *,
 		    void *arg);
 void		 gw_free(struct gateway **);
+/* After a reload: the times of its struct cfg, from the next attempt on. */
+void		 gw_reconfigure(struct gateway *);
 void		 gw_start(struct gateway *);
 /*
  * The answer to want_gateway_bot: status is the HTTP status (0: no answer), body the JSON.

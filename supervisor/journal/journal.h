@@ -152,6 +152,8 @@ struct journal_report {
 struct journal	*journal_open(const char *path, uint64_t bytes, uint64_t now_ms,
 		    struct journal_report *report_r, const char **why_r);
 void		 journal_close(struct journal **);
+/* Would this build read it?  Looks at how it begins.  0, or -1 with why; no file is fine. */
+int		 journal_readable(const char *path, const char **why_r);
 
 struct journal_event {
 	uint64_t	 delivery, object, key, seq;

@@ -171,6 +171,17 @@ jlog_begins(struct span file)
 	return file.n >= sizeof(file_magic) && memcmp(file.p, file_magic, sizeof(file_magic)) == 0;
 }
 
+bool
+jlog_is_other(struct span file)
+{
+	struct ident	 id;
+
+	if (!jlog_begins(file) || file.n < sizeof(id))
+		return false;
+	memcpy(&id, file.p, sizeof(id));
+	return id.version == (uint32_t)~id.version_not && id.version != JLOG_VERSION;
+}
+
 void
 jlog_format(struct jlog *l)
 {

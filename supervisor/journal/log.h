@@ -101,6 +101,8 @@ uint64_t	 jlog_sum(const struct jlog_rec *);
 
 /* Is this the beginning of a journal, whatever became of the rest? */
 bool		 jlog_begins(struct span file);
+/* It begins so, and yet another version wrote it. */
+bool		 jlog_is_other(struct span file);
 /*
  * Make it an empty journal.  All bytes are zero before, so that no old record is ever found again.
  */

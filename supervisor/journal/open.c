@@ -663,3 +663,25 @@ bad:
 	journal_close(&j);
 	return NULL;
 }
+
+int
+journal_readable(const char *path, const char **why_r)
+{
+	char	 start[64];
+	ssize_t	 n;
+	int	 fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd == -1 && errno == ENOENT)
+		return 0;
+	if (fd == -1 || (n = pread(fd, start, sizeof(start), 0)) == -1) {
+		*why_r = strerror(errno);
+		if (fd != -1)
+			close(fd);
+		return -1;
+	}
+	close(fd);
+	if (!jlog_is_other(span_make(start, (size_t)n)))
+		return 0;
+	*why_r = "a journal of another version: it would be emptied, not read";
+	return -1;
+}

@@ -81,6 +81,21 @@ change_end(struct pools *ps, struct change *c, const char *why)
 }
 
 void
+changes_drop(struct pools *ps, const struct pool *p, const char *why)
+{
+	struct change	*c;
+
+	do {
+		TAILQ_FOREACH(c, &ps->changes, link) {
+			if (c->n > 0 && c->tasks[0].place->pool == p)
+				break;
+		}
+		if (c != NULL)
+			change_end(ps, c, why);
+	} while (c != NULL);
+}
+
+void
 changes_free(struct pools *ps)
 {
 	struct change	*c;
@@ -494,12 +509,12 @@ place_take(struct place *pl)
 	(void)slot_event(&pl->at->slot, SLEV_START);
 }
 
-static void
-place_give_up(struct place *pl)
+void
+place_give_up(struct place *pl, const char *why)
 {
 	pl->wanted = false;
-	heir_drop(pl, "its pool was scaled down");
-	holder_stop(pl->at, "its pool was scaled down");
+	heir_drop(pl, why);
+	holder_stop(pl->at, why);
 }
 
 /* The bounds of options.def. */
@@ -540,7 +555,7 @@ scale(struct pool *p, struct change *c, uint64_t workers)
 	}
 	for (size_t i = p->places_n; i-- > workers;) {
 		if (p->places[i]->wanted)
-			place_give_up(p->places[i]);
+			place_give_up(p->places[i], "its pool was scaled down");
 	}
 }
 

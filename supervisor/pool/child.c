@@ -633,6 +633,13 @@ look_at_use(struct child *c)
 	c->fds = proc_fds(c->pid);
 }
 
+void
+child_patience(struct child *c, uint64_t hang_ms, uint64_t stopped_ms)
+{
+	c->hang_ms = hang_ms;
+	c->stopped_ms = stopped_ms;
+}
+
 enum life
 child_look(struct child *c, uint64_t elapsed_ms)
 {

@@ -55,6 +55,8 @@ uint64_t	 child_age_ms(const struct child *);
 uint64_t	 child_running(const struct child *, struct mono now, uint64_t *ms_r);
 uint64_t	 child_ready_ms(const struct child *);	/* how long it is, or was, READY */
 
+/* `hang` and `stopped` of the configuration; a reload may change them. */
+void		 child_patience(struct child *, uint64_t hang_ms, uint64_t stopped_ms);
 /*
  * Look at the scoreboard, and at /proc when it does not move.
  *	elapsed_ms	since the last look, as far as this process was itself awake

@@ -3,7 +3,8 @@
  *
  * A place ("echo.0") is held by one process at a time.  Beside it there may be an heir, which takes
  * over when it is READY, and processes that were taken over from: they finish what they hold.
- * pool.c carries out what slot.c decides, change.c what an operator or an option asks for, view.c
+ * pool.c carries out what slot.c decides, change.c what an operator or an option asks for, config.c
+ * follows a reload, view.c
  * tells status, hello.c writes what a process is told first.
  */
 #ifndef SUPERVISOR_POOL_PLACE_H
@@ -37,6 +38,7 @@ struct holder {
 	uint64_t	 up_order;		/* rises with each READY of any pool */
 	uint64_t	 finished;		/* deliveries that it acked or handed back */
 	uint64_t	 jitter;		/* recycle.h */
+	uint64_t	 hello;			/* hash of what it was told */
 	bool		 told;			/* on_draining was called for this process */
 	bool		 now;			/* its drain has no T1 */
 	TAILQ_ENTRY(holder) next;
@@ -64,7 +66,6 @@ struct pool {
 	char		*name;
 	char		 role[CFG_ROLE_BYTES];
 	struct words	 command;		/* of a handler "exec:"; empty: bulkhead-worker */
-	const struct cfg_list *env;		/* of it */
 	bool		 rest, stopping;
 	uint64_t	 credit;
 	uint64_t	 finish_ms, last_word_ms;	/* of the stop */
@@ -73,6 +74,9 @@ struct pool {
 	size_t		 places_n;
 	TAILQ_HEAD(graves, grave) graves;		/* newest first */
 	size_t		 graves_n;
+	/* set: it goes, and this is called when nothing of it is left */
+	void		(*gone_fn)(void *, const char *);
+	void		*gone_arg;
 };
 
 struct stop {
@@ -90,7 +94,7 @@ struct pools {
 	char			*program;
 	struct pools_ops	 ops;
 	void			*arg;
-	struct pool		*list;		/* rest first */
+	struct pool		**list;		/* rest first */
 	size_t			 n;
 	struct msg_SELF		 self;		/* user 0: not known yet */
 	uint64_t		 ups;
@@ -105,7 +109,8 @@ struct pools {
 };
 
 #define EACH_POOL(ps, p)							\
-	for (struct pool *p = (ps)->list; p < (ps)->list + (ps)->n; p++)
+	for (struct pool **p##at = (ps)->list, *p;				\
+	    p##at < (ps)->list + (ps)->n && (p = *p##at, true); p##at++)
 /* Those too that are not wanted. */
 #define EACH_PLACE(ps, pl)							\
 	EACH_POOL(ps, pool_)							\
@@ -131,6 +136,9 @@ holder_leaves(const struct holder *h)
 }
 
 /* ---- pool.c ---- */
+/* cp NULL: the rest pool.  At the end of the list. */
+struct pool	*pool_new(struct pools *, const struct cfg_pool *cp);
+void		 pool_free(struct pool **);
 struct holder	*holder_new(struct place *);
 void		 holder_free(struct holder **);		/* its process is gone */
 struct place	*place_new(struct pool *, uint32_t no);
@@ -145,6 +153,17 @@ void		 changes_free(struct pools *);
 void		 place_inherit(struct holder *heir);
 /* Replace what is above a limit of its pool. */
 void		 changes_recycle(struct pools *);
+
+/* Nobody is wanted there any more. */
+void		 place_give_up(struct place *, const char *why);
+/* Changes that name this pool end with why. */
+void		 changes_drop(struct pools *, const struct pool *, const char *why);
+
+/* ---- config.c ---- */
+/* Of all that a worker of this pool would be told now. */
+uint64_t	 hello_hash(const struct pool *);
+/* After any change of any slot: pools that are going and have nobody left. */
+void		 config_settle(struct pools *);
 
 /* ---- hello.c ---- */
 /* The options of HELLO; with secrets, so the caller wipes it. */

@@ -181,6 +181,7 @@ op_spawn(struct slot *s)
 	struct pool		*p = pl->pool;
 	struct pools		*ps = p->pools;
 	const struct cfg	*cfg = ps->cfg;
+	const struct cfg_pool	*cp = pool_cfg(p);
 	struct buf		 options = { 0 };
 	struct child_spec	 spec = {
 		.program = ps->program, .pool = p->name, .role = p->role, .slot = pl->no,
@@ -195,15 +196,15 @@ op_spawn(struct slot *s)
 	if (p->command.n > 0) {
 		spec.program = p->command.v[0];
 		spec.argv = p->command.v;
-		spec.env = p->env->v;
-		spec.env_n = p->env->n;
+		spec.env = cp == NULL ? NULL : cp->env.v;
+		spec.env_n = cp == NULL ? 0 : cp->env.n;
 	}
-
 	throttle_started(&s->throttle, loop_now(ps->loop));
 	h->generation = pl->generation;
 	h->told = h->now = false;
 	h->finished = 0;
 	h->jitter = clock_random(RECYCLE_JITTER_MAX);
+	h->hello = hello_hash(p);
 	hello_options(p, &options);
 	spec.options = msg_list_of(&options);
 	h->child = child_spawn(ps->loop, &spec, &child_ops, h, &why);
@@ -411,6 +412,7 @@ look(void *arg)
 	EACH_HOLDER(ps, h) {
 		if (h->child == NULL || h->slot.state == SLOT_STOPPING)
 			continue;
+		child_patience(h->child, ps->cfg->hang_ms, ps->cfg->stopped_ms);
 		switch (child_look(h->child, elapsed)) {
 		case LIFE_FINE:
 		case LIFE_ASK:
@@ -450,6 +452,7 @@ settle(void *arg)
 	struct pools	*ps = arg;
 
 	changes_settle(ps);
+	config_settle(ps);
 	for (int rest = 0; rest < 2; rest++) {
 		struct stop	 s = ps->stops[rest];
 
@@ -525,10 +528,10 @@ place_free(struct place **plp)
 
 /* ---- the public face ---- */
 
-/* cp NULL: the rest pool. */
-static void
-pool_init(struct pools *ps, struct pool *p, const struct cfg_pool *cp)
+struct pool *
+pool_new(struct pools *ps, const struct cfg_pool *cp)
 {
+	struct pool	*p = mem_alloc(sizeof(*p));
 	const char	*name = cp == NULL ? "rest" : cp->name, *why;
 	uint64_t	 workers = cp == NULL ? REST_WORKERS : cp->workers;
 
@@ -541,13 +544,34 @@ pool_init(struct pools *ps, struct pool *p, const struct cfg_pool *cp)
 	else
 		(void)cfg_pool_role_name(cp, p->role);
 	if (!p->rest && cfg_pool_command(cp) != NULL) {
-		p->env = &cp->env;
 		if (words_split(cfg_pool_command(cp), &p->command, &why) == -1)
 			abort();	/* cfgrow has checked it */
 	}
 	TAILQ_INIT(&p->graves);
 	for (uint32_t i = 0; i < workers; i++)
 		(void)place_new(p, i);
+	ps->list = mem_grow(ps->list, ps->n + 1, sizeof(*ps->list));
+	ps->list[ps->n++] = p;
+	return p;
+}
+
+void
+pool_free(struct pool **pp)
+{
+	struct pool	*p = *pp;
+	struct grave	*g;
+
+	*pp = NULL;
+	while ((g = TAILQ_FIRST(&p->graves)) != NULL) {
+		TAILQ_REMOVE(&p->graves, g, link);
+		free(g);
+	}
+	words_fini(&p->command);
+	for (size_t k = 0; k < p->places_n; k++)
+		place_free(&p->places[k]);
+	free(p->places);
+	free(p->name);
+	free(p);
 }
 
 struct pools *
@@ -565,11 +589,10 @@ pools_new(struct loop *l, const struct cfg *cfg, struct journal *j, const char *
 	ps->look = timer_new(l, look, ps);
 	ps->settle = (struct loop_job){ .fn = settle, .arg = ps };
 	TAILQ_INIT(&ps->changes);
-	ps->list = mem_array(cfg->pools_n + 1, sizeof(*ps->list));
 	if (cfg->token != NULL)
-		pool_init(ps, &ps->list[ps->n++], NULL);
+		(void)pool_new(ps, NULL);
 	for (size_t i = 0; i < cfg->pools_n; i++)
-		pool_init(ps, &ps->list[ps->n++], &cfg->pools[i]);
+		(void)pool_new(ps, &cfg->pools[i]);
 	return ps;
 }
 
@@ -577,7 +600,6 @@ void
 pools_free(struct pools **psp)
 {
 	struct pools	*ps = *psp;
-	struct grave	*g;
 
 	if (ps == NULL)
 		return;
@@ -589,19 +611,8 @@ pools_free(struct pools **psp)
 		log_warnx("%s is killed: nobody waits for it any more", child_tag(h->child));
 		child_abandon(&h->child);
 	}
-	for (size_t i = 0; i < ps->n; i++) {
-		struct pool	*p = &ps->list[i];
-
-		while ((g = TAILQ_FIRST(&p->graves)) != NULL) {
-			TAILQ_REMOVE(&p->graves, g, link);
-			free(g);
-		}
-		words_fini(&p->command);
-		for (size_t k = 0; k < p->places_n; k++)
-			place_free(&p->places[k]);
-		free(p->places);
-		free(p->name);
-	}
+	for (size_t i = 0; i < ps->n; i++)
+		pool_free(&ps->list[i]);
 	leftovers_free(&ps->leftovers);
 	loop_job_cancel(ps->loop, &ps->settle);
 	timer_free(&ps->look);

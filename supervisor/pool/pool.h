@@ -96,6 +96,21 @@ int		 pools_scale(struct pools *, const char *pool, uint64_t workers,
 		    void (*fn)(void *arg, const char *why), void *arg);
 
 /*
+ * After a reload, with the configuration that pools_new was given changed in place.
+ * pools_each_stale names the pools whose workers were told something else than new ones would be.
+ * pools_add: fn when its workers are READY, or why they are not.  pools_remove: its workers finish
+ * as in a rolling restart; fn when the last one is gone.
+ */
+void		 pools_each_stale(struct pools *, void (*fn)(void *arg, const char *pool), void *arg);
+int		 pools_add(struct pools *, const char *pool,
+		    void (*fn)(void *arg, const char *why), void *arg);
+int		 pools_remove(struct pools *, const char *pool,
+		    void (*fn)(void *arg, const char *why), void *arg);
+
+/* Handlers end at once and without a last word; as pools_stop, restarts are off from here on. */
+void		 pools_end_handlers(struct pools *, void (*fn)(void *arg), void *arg);
+
+/*
  * Stop one part: handlers (rest == false) or the rest pool.  DRAIN with T1 and T2, SIGKILL after
  * them.  fn is called when none of that part is left; restarts are off from here on.
  */

@@ -142,6 +142,14 @@ child_send(struct child *c, enum msg_type type, const void *src)
 	return 0;
 }
 
+void
+child_patience(struct child *c, uint64_t hang_ms, uint64_t stopped_ms)
+{
+	(void)c;
+	(void)hang_ms;
+	(void)stopped_ms;
+}
+
 enum life
 child_look(struct child *c, uint64_t elapsed_ms)
 {
