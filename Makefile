@@ -63,7 +63,9 @@ SUPERVISOR_SRCS := \
 	supervisor/control/control.c supervisor/control/verbs.c supervisor/control/status.c \
 	supervisor/control/calls.c supervisor/control/streams.c supervisor/control/poolcalls.c \
 	supervisor/control/notify.c \
-	supervisor/wiring.c supervisor/start.c supervisor/stop.c supervisor/handover.c supervisor/xdoc.c
+	supervisor/control/life.c \
+	supervisor/wiring.c supervisor/start.c supervisor/stop.c supervisor/reload.c \
+	supervisor/upgrade.c supervisor/handover.c supervisor/xdoc.c
 
 WORKER_SRCS := \
 	worker/runtime/crash.c worker/runtime/strike.c worker/runtime/link.c worker/runtime/mailbox.c worker/runtime/task.c \
@@ -76,7 +78,8 @@ WORKER_SRCS := \
 	worker/chat/turn.c worker/chat/trial.c worker/chat/chat.c \
 	worker/echo/echo.c worker/echo/recite.c
 
-CTL_SRCS := supervisor/ctl/main.c supervisor/ctl/output.c supervisor/ctl/testworker.c supervisor/ctl/testlink.c
+CTL_SRCS := supervisor/ctl/main.c supervisor/ctl/output.c supervisor/ctl/lifeout.c \
+	supervisor/ctl/testworker.c supervisor/ctl/testlink.c
 
 PROGRAMS := $(BUILD)/bulkheadd $(BUILD)/bulkhead-worker $(BUILD)/bulkheadctl
 

@@ -3,6 +3,7 @@
  */
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 
 #include <err.h>
 #include <errno.h>
@@ -19,6 +20,7 @@
 #include "common/log.h"
 #include "proto/contract.h"
 #include "supervisor/run.h"
+#include "supervisor/upgrade.h"
 #include "supervisor/xdoc.h"
 
 #define CONF_DEFAULT	"/etc/bulkhead/bulkhead.conf"
@@ -51,14 +53,34 @@ versions(char *dst, size_t bytes)
 	    zlibVersion(), msgpack_version());
 }
 
+/* Of a reload: the variables that the environment has forgotten; see cfg_read. */
+static void
+read_variables(void)
+{
+	struct stat	 st;
+	struct buf	 in = { 0 };
+	ssize_t		 n;
+
+	if (fstat(STDIN_FILENO, &st) == -1 || !S_ISREG(st.st_mode))
+		return;
+	while ((n = read(STDIN_FILENO, buf_room(&in, 4096), 4096)) > 0)
+		buf_added(&in, (size_t)n);
+	cfg_vars_setenv(buf_span(&in));
+	if (in.cap > 0)
+		explicit_bzero(in.p, in.cap);
+	buf_fini(&in);
+}
+
 /* `-x config`: the configuration child.  One frame payload on stdout. */
 static int
 config_child(const char *conf, bool need_token)
 {
 	struct buf	 out = { 0 };
 	struct span	 s;
-	int		 rc = cfg_check_file(conf, need_token, &out);
+	int		 rc;
 
+	read_variables();
+	rc = cfg_check_file(conf, need_token, &out);
 	for (s = buf_span(&out); s.n > 0;) {
 		ssize_t	 n = write(STDOUT_FILENO, s.p, s.n);
 
@@ -109,16 +131,19 @@ main(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct run	 run = { .sup.conf = CONF_DEFAULT, .sup.ready_fd = -1, .lock_fd = -1, .told_at = MONO_NEVER };
+	struct run	 run = { .sup.conf = CONF_DEFAULT, .sup.ready_fd = -1, .lock_fd = -1, .former.lock_fd = -1,
+		.told_at = MONO_NEVER };
 	struct sup	*sup = &run.sup;
 	const char	*explain = NULL, *trace = NULL, *why;
 	char		*errors = NULL, text[256];
 	static const int held[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2 };
-	bool		 check = false;
+	bool		 check = false, handed;
 	sigset_t	 block, end;
 	int		 ch, end_fd;
 
+	run.argv = argv;
 	log_std_fds();
+	handed = handover_take(&run.former);
 	while ((ch = getopt_long(argc, argv, "c:nT:x:Vh", options, NULL)) != -1) {
 		switch (ch) {
 		case 'c': sup->conf = optarg; break;
@@ -128,6 +153,8 @@ main(int argc, char **argv)
 		case 'g': sup->no_gateway = true; break;
 		case 'F': sup->faults = true; break;
 		case 'r':
+			if (handed)		/* it was told, and is closed */
+				break;
 			if (!is_descriptor(optarg, &sup->ready_fd)) {
 				warnx("--ready-fd %s: not an open descriptor above 2", optarg);
 				return BULKHEADD_EXIT_USAGE;
@@ -187,9 +214,14 @@ main(int argc, char **argv)
 		return BULKHEADD_EXIT_CONFIG;
 	}
 	if (check) {
-		printf("%s: ok\n", sup->conf);
+		ch = BULKHEADD_EXIT_OK;
+		(void)run_find_worker(&run);
+		if (handed && upgrade_check(&run.former, sup->cfg, run.worker) == -1)
+			ch = BULKHEADD_EXIT_FAIL;
+		else
+			printf("%s: ok\n", sup->conf);
 		cfg_unload(&sup->cfg);
-		return printed();
+		return ch == BULKHEADD_EXIT_OK ? printed() : ch;
 	}
 	log_level(log_level_of(sup->cfg->log_level));
 	log_format(log_format_of(sup->cfg->log_format));
@@ -198,7 +230,8 @@ main(int argc, char **argv)
 		cfg_unload(&sup->cfg);
 		return BULKHEADD_EXIT_USAGE;
 	}
-	if (run_find_worker(run.worker, sizeof(run.worker)) == -1) {
+	run.lock_fd = run.former.lock_fd;
+	if (run_find_worker(&run) == -1) {
 		log_err("cannot run %s: %s; it must lie beside bulkheadd", run.worker,
 		    strerror(errno));
 		cfg_unload(&sup->cfg);
@@ -213,8 +246,21 @@ main(int argc, char **argv)
 	prctl(PR_SET_DUMPABLE, 0);		/* the token is in memory */
 	run.status = run_start(&run);
 	sigprocmask(SIG_UNBLOCK, &block, NULL);
-	if (run.status == 0)
+	while (run.status == 0) {
 		loop_run(sup->loop);
+		if (!upgrade_due(sup->upgrade))
+			break;
+		/* A signal from here on is the successor's; one from before may call it off. */
+		sigprocmask(SIG_BLOCK, &block, NULL);
+		loop_turn(sup->loop);
+		if (upgrade_due(sup->upgrade)) {
+			upgrade_exec(&run, argv);
+			return BULKHEADD_EXIT_FAIL;
+		}
+		sigprocmask(SIG_UNBLOCK, &block, NULL);
+	}
+	if (sup->loop != NULL)
+		loop_turn(sup->loop);		/* the last words to who asked for the stop */
 	log_notice("stopped status=%d", run.status);
 	run_free(&run);
 	prctl(PR_SET_DUMPABLE, 1);		/* nothing secret is left; leak checkers need it */

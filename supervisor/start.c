@@ -22,24 +22,31 @@
 #include "supervisor/delivery/fetchgap.h"
 #include "supervisor/delivery/stale.h"
 #include "supervisor/pool/orphans.h"
+#include "supervisor/reload.h"
 #include "supervisor/run.h"
+#include "supervisor/upgrade.h"
 
 #define FDS_BASE	128	/* ourselves, control clients, the rest pool, a reconnect */
 #define FDS_PER_WORKER	12	/* link, board, stderr, pidfd; of a place's three processes */
 
 int
-run_find_worker(char *dst, size_t bytes)
+run_find_worker(struct run *run)
 {
-	ssize_t	 n = readlink("/proc/self/exe", dst, bytes - 1);
-	char	*slash;
+	static const char	 gone[] = " (deleted)";
+	ssize_t			 n = readlink("/proc/self/exe", run->exe, sizeof(run->exe) - 1);
+	char			*slash;
 
 	if (n <= 0)
 		return -1;
-	dst[n] = '\0';
-	if ((slash = strrchr(dst, '/')) == NULL)
+	run->exe[n] = '\0';
+	/* Its file was replaced before we read this, or we are what an upgrade fell back to. */
+	if ((size_t)n > sizeof(gone) && strcmp(run->exe + n - (sizeof(gone) - 1), gone) == 0)
+		run->exe[n - (ssize_t)(sizeof(gone) - 1)] = '\0';
+	strlcpy(run->worker, run->exe, sizeof(run->worker));
+	if ((slash = strrchr(run->worker, '/')) == NULL)
 		return -1;
-	strlcpy(slash + 1, "bulkhead-worker", bytes - (size_t)(slash + 1 - dst));
-	return access(dst, X_OK);
+	strlcpy(slash + 1, "bulkhead-worker", sizeof(run->worker) - (size_t)(slash + 1 - run->worker));
+	return access(run->worker, X_OK);
 }
 
 /*
@@ -77,7 +84,11 @@ take_lock(struct run *run)
 		return BULKHEADD_EXIT_FAIL;
 	}
 	path = mem_printf("%s/lock", dir);
-	run->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	/* Handed over: opening and closing the file once more would give the lock away. */
+	if (run->lock_fd == -1)
+		run->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	else
+		(void)fcntl(run->lock_fd, F_SETFD, FD_CLOEXEC);
 	if (run->lock_fd == -1) {
 		log_err("cannot open %s: %s; runtime_dir must be a directory that this user may"
 		    " write", path, strerror(errno));
@@ -103,7 +114,7 @@ on_patience(void *arg)
 	log_err("Discord's API at %s could not be reached for %llu s: %s", run->sup.cfg->api_url,
 	    (unsigned long long)run->sup.cfg->start_patience_ms / 1000,
 	    run->last_api[0] == '\0' ? "no answer" : run->last_api);
-	sup_stop(&run->sup, "Discord's API could not be reached");
+	sup_stop(&run->sup, "Discord's API could not be reached", false);
 }
 
 static void
@@ -119,6 +130,7 @@ static void
 on_signal(int signo, void *arg)
 {
 	struct run	*run = arg;
+	const char	*why;
 
 	if (signo == SIGUSR1)
 		log_info("alive: children=%zu calls=%zu waiting=%llu given=%llu turns=%llu",
@@ -127,9 +139,12 @@ on_signal(int signo, void *arg)
 		    (unsigned long long)journal_count(run->sup.journal, DLV_GIVEN),
 		    (unsigned long long)loop_turns(run->sup.loop));
 	else if (signo == SIGHUP)
-		log_notice("SIGHUP: this version reads its configuration at start only");
-	else
-		sup_stop(&run->sup, signo == SIGTERM ? "SIGTERM" : "SIGINT");
+		reload_signal(run->sup.reload);
+	else if (signo == SIGUSR2) {
+		if (upgrade_begin(run->sup.upgrade, SPAN_NONE, "SIGUSR2", NULL, NULL, &why) == -1)
+			log_warnx("SIGUSR2: not upgraded: %s", why);
+	} else
+		sup_stop(&run->sup, signo == SIGTERM ? "SIGTERM" : "SIGINT", false);
 }
 
 void
@@ -215,7 +230,7 @@ start_journal(struct run *run)
 int
 run_start(struct run *run)
 {
-	static const int	 signals[] = { SIGTERM, SIGINT, SIGUSR1, SIGHUP };
+	static const int	 signals[] = { SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP };
 	struct sup		*sup = &run->sup;
 	struct gw_identity	 id;
 	struct gw_budget	 budget;
@@ -257,6 +272,8 @@ run_start(struct run *run)
 	sup->streams = streams_new(sup->loop, sup->journal, sup->cfg->poison, STREAMS_ORPHAN_MS);
 	streams_recover(sup->streams);
 	sup->poolcalls = poolcalls_new(sup->loop);
+	sup->reload = reload_new(sup);
+	sup->upgrade = upgrade_new(run, run->former.from[0] == '\0' ? NULL : &run->former, run->exe);
 	sup->pools = pools_new(sup->loop, sup->cfg, sup->journal, run->worker, &run_pools_ops, run);
 	pools_leftovers(sup->pools, on_leftovers_gone, run);
 	path = mem_printf("%s/control.sock", sup->cfg->runtime_dir);
@@ -299,6 +316,8 @@ run_free(struct run *run)
 	fetchgap_free(&sup->fetchgap);
 	if (sup->pools != NULL)
 		pools_free(&sup->pools);
+	upgrade_free(&sup->upgrade);
+	reload_free(&sup->reload);
 	poolcalls_free(&sup->poolcalls);
 	streams_free(&sup->streams);
 	if (sup->calls != NULL)

@@ -19,9 +19,11 @@ struct streams;
 struct poolcalls;
 struct control;
 struct notify;
+struct reload;
+struct upgrade;
 struct orphans;
 
-enum sup_phase { SUP_STARTING, SUP_RUNNING, SUP_STOPPING };
+enum sup_phase { SUP_STARTING, SUP_RUNNING, SUP_STOPPING, SUP_UPGRADING };
 
 struct sup {
 	/* as given */
@@ -42,6 +44,8 @@ struct sup {
 	struct fetchgap	*fetchgap;		/* supervisor/delivery/fetchgap.h; NULL under --no-gateway */
 	struct gateway	*gw;			/* NULL under --no-gateway */
 	struct control	*control;
+	struct reload	*reload;		/* supervisor/reload.h */
+	struct upgrade	*upgrade;		/* supervisor/upgrade.h */
 	struct notify	*notify;		/* NULL: no process manager listens */
 	struct orphans	*orphans;		/* NULL: not pid 1 */
 	/* facts for status */
@@ -52,7 +56,10 @@ struct sup {
 	struct journal_report opened;		/* what the journal said at start */
 };
 
-/* Begin the stop order; a second call hurries it.  why goes to log and status. */
-void	 sup_stop(struct sup *, const char *why);
+/*
+ * Begin the stop order; a second call hurries it.  why goes to log and status.
+ *	final	Discord's session ends too, and is forgotten
+ */
+void	 sup_stop(struct sup *, const char *why, bool final);
 
 #endif

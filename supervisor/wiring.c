@@ -15,6 +15,7 @@
 #include "supervisor/control/streams.h"
 #include "supervisor/delivery/fetchgap.h"
 #include "supervisor/run.h"
+#include "supervisor/upgrade.h"
 
 #define TELL_AGAIN_MS	10000
 #define NEWS_UNREAD_MAX	(1u << 20)
@@ -60,6 +61,8 @@ gw_on_dispatch(void *arg, const struct envelope *ev, const char *session_id, boo
 	if ((rc = queue_dispatch(run->sup.queue, ev, session_id, 0, replayed, &wanted)) != 0)
 		return rc;
 	journal_seq(run->sup.journal, 0, ev->s);
+	if (replayed)
+		upgrade_replayed(run->sup.upgrade);
 	if (wanted > 0 && !run->paused)
 		mind_the_room(run);
 	if (wanted > 0 && fault_hits(FAULT_SUP_CRASH_JOURNALED, ev->t))
@@ -106,6 +109,7 @@ gw_on_live(void *arg, bool resumed)
 
 	timer_stop(run->patience);
 	run_running(run);
+	upgrade_live(run->sup.upgrade, resumed);
 	pools_self(run->sup.pools, id->user_id, id->application_id, id->shards);
 	notify_look(run->sup.notify);
 	log_notice("sess#%u live user=%llu resumed=%d", id->shard, (unsigned long long)id->user_id,
@@ -167,13 +171,13 @@ gw_on_fatal(void *arg, enum gw_fatal kind, const char *sentence)
 
 	run->status = kinds[kind].status;
 	log_err("%s; %s", sentence, kinds[kind].advice);
-	sup_stop(&run->sup, "Discord ended the session for good");
+	sup_stop(&run->sup, "Discord ended the session for good", false);
 }
 
 static void
 gw_on_stopped(void *arg)
 {
-	run_part_stopped(arg);
+	run_gateway_stopped(arg);
 }
 
 const struct gw_ops run_gw_ops = {
@@ -210,8 +214,10 @@ pool_on_up(void *arg, struct child *child)
 		queue_pool_narrow(qp, child_events(child), child_tag(child));
 		child_peer_set(child, queue_worker_up(qp, child_slot(child), child_tag(child), child));
 	}
-	if (run->sup.no_gateway)
+	if (run->sup.no_gateway) {
 		run_running(run);
+		upgrade_live(run->sup.upgrade, true);
+	}
 	notify_look(run->sup.notify);
 }
 
@@ -254,6 +260,7 @@ handler_said(struct run *run, struct child *child, const struct msg_in *in, cons
 	case MSG_STREAM_TEXT:
 		return streams_text(run->sup.streams, child, &in->STREAM_TEXT, why_r);
 	case MSG_STREAM_END:
+		stop_note_stream(run, in->STREAM_END.kind);
 		return streams_end(run->sup.streams, child, &in->STREAM_END, why_r);
 	default:
 		*why_r = "a message that its role does not send";
@@ -286,6 +293,7 @@ pool_on_down(void *arg, struct child *child, const struct obituary *ob)
 	struct run	*run = arg;
 	struct qworker	*qw;
 
+	stop_note_death(run, child_tag(child), ob);
 	if (child_is_rest(child)) {
 		calls_service_down(run->sup.calls, child, ob->cause == DEATH_ASKED);
 		streams_service_down(run->sup.streams, child, ob->cause == DEATH_ASKED);

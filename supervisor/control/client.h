@@ -55,7 +55,7 @@ struct control {
 	uint64_t		 made;		/* clients so far, for tags */
 	struct mono		 complained;	/* of accept, the last time; never since it works */
 	uint64_t		 unsaid;	/* failures of accept since then */
-	bool			 stopping;
+	const char		*stopping;	/* why nothing may be changed now; NULL */
 };
 
 /* What a client asks; borrowed for the call. */

@@ -418,10 +418,23 @@ pendings_tell(struct control *ct, const char *why)
 }
 
 void
-control_stopping(struct control *ct)
+control_stopping(struct control *ct, const char *why)
 {
-	ct->stopping = true;
-	pendings_tell(ct, "the supervisor is stopping");
+	ct->stopping = why;
+	pendings_tell(ct, why);
+}
+
+void
+control_stopped(struct control *ct, struct span doc)
+{
+	struct client	*cl;
+
+	TAILQ_FOREACH(cl, &ct->clients, next) {
+		if (!cl->stays)
+			continue;
+		buf_add_span(client_doc(cl), doc);
+		client_answer(cl, CTL_EXIT_OK, "stopped");
+	}
 }
 
 void

@@ -15,6 +15,8 @@
 #include "supervisor/control/status.h"
 #include "supervisor/delivery/fetchgap.h"
 #include "supervisor/pool/lastwords.h"
+#include "supervisor/reload.h"
+#include "supervisor/upgrade.h"
 
 #define DEAF_MS		60000	/* without a live gateway for so long: down */
 #define ROWS_MAX	1000
@@ -170,6 +172,9 @@ judge(struct sup *sup, struct health *h)
 	h->sup = sup;
 	if (sup->phase == SUP_STOPPING)
 		because(h, "stopping: %s", sup->why_stopping);
+	if (reload_refused(sup->reload) != NULL)
+		because(h, "the configuration file was refused, a start would be too: %s",
+		    reload_refused(sup->reload));
 	if (sup->gw != NULL)
 		judge_gateway(h);
 	if (sup->cfg->token != NULL && sup->calls != NULL && calls_active(sup->calls) == NULL) {
@@ -575,6 +580,7 @@ put_counts(struct sup *sup, struct json_out *o)
 
 static const char *const phases[] = {
 	[SUP_STARTING] = "starting", [SUP_RUNNING] = "running", [SUP_STOPPING] = "stopping",
+	[SUP_UPGRADING] = "upgrading",
 };
 
 struct tally {
@@ -631,6 +637,8 @@ status_json(struct sup *sup, struct buf *out)
 	put_late(&o, late->n, histo_quantile(late, 500), histo_quantile(late, 990), late->max);
 	json_kv_cstr(&o, "phase", phases[sup->phase]);
 	json_kv_cstr(&o, "conf", sup->conf);
+	reload_put(sup->reload, &o);
+	upgrade_put(sup->upgrade, &o);
 	put_gateway(sup, &o);
 	json_key(&o, "gap");
 	fetchgap_json(sup->fetchgap, &o);

@@ -12,6 +12,7 @@
 #include "proto/contract.h"
 #include "supervisor/control/calls.h"
 #include "supervisor/control/client.h"
+#include "supervisor/control/life.h"
 #include "supervisor/control/poolcalls.h"
 #include "supervisor/control/status.h"
 
@@ -383,19 +384,6 @@ cmd_fault(struct client *cl, const struct ask *ask)
 	    spec.n == 0 ? "disarmed" : "armed");
 }
 
-static void
-cmd_stop(struct client *cl, const struct ask *ask)
-{
-	char	 why[96];
-
-	cl->stays = ask->wait;
-	if (cl->stays)
-		timer_stop(cl->idle);
-	snprintf(why, sizeof(why), "bulkheadctl stop (%s)", cl->tag);
-	client_end(cl, CTL_EXIT_OK, "stopping");
-	sup_stop(cl->control->sup, why);
-}
-
 /* ---- POOL VERB ---- */
 
 static void
@@ -504,8 +492,8 @@ verbs_run(struct client *cl, struct span verb, const struct ask *ask)
 		client_endf(cl, CTL_EXIT_DENIED,
 		    "'%s' changes something: only root and the user of the"
 		    " supervisor may", cmd->name);
-	else if (cmd->privilege == CHANGE && cl->control->stopping && cmd->run != cmd_stop)
-		client_end(cl, CTL_EXIT_FAILED, "the supervisor is stopping");
+	else if (cmd->privilege == CHANGE && cl->control->stopping != NULL && cmd->run != cmd_stop)
+		client_end(cl, CTL_EXIT_FAILED, cl->control->stopping);
 	else
 		cmd->run(cl, ask);
 }

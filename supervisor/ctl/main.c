@@ -32,6 +32,7 @@
 #define TIMEOUT_MS	60000
 #define BODY_MAX	65536		/* messages.def: ASK.body */
 #define TEST_WORKER	"test-worker"
+#define LOOK_AGAIN_MS	20
 #define LAST_MS		2000		/* from the end of the socket to the end of the process */
 
 struct command {
@@ -55,6 +56,7 @@ static const struct command commands[] = {
 struct ctl {
 	const char	*path;
 	bool		 json, wait;
+	bool		 soft;		/* nobody there is no reason to end */
 	struct mono	 deadline;
 	uint64_t	 timeout_ms;
 	struct buf	 flags;		/* options that are words of the request */
@@ -188,7 +190,8 @@ unreachable(const struct ctl *ctl, int error)
 	errx(CTL_EXIT_UNREACHABLE, "no supervisor answers on %s: %s", ctl->path, strerror(error));
 }
 
-static void
+/* 0; -1 when nobody answers and that is no reason to end. */
+static int
 dial(struct ctl *ctl)
 {
 	struct sockaddr_un	 sun = { .sun_family = AF_UNIX };
@@ -202,8 +205,12 @@ dial(struct ctl *ctl)
 		err(CTL_EXIT_FAILED, "socket");
 	while (connect(ctl->fd, (struct sockaddr *)&sun, sizeof(sun)) == -1) {
 		/* EAGAIN: its backlog is full; there is nothing to poll for. */
-		if (errno != EAGAIN && errno != EINTR)
-			unreachable(ctl, errno);
+		if (errno != EAGAIN && errno != EINTR) {
+			if (!ctl->soft)
+				unreachable(ctl, errno);
+			close(ctl->fd);
+			return -1;
+		}
 		if (mono_ms_until(clock_mono(), ctl->deadline) == 0)
 			unreachable(ctl, ETIMEDOUT);
 		(void)poll(NULL, 0, 20);
@@ -211,6 +218,7 @@ dial(struct ctl *ctl)
 	ctl->pidfd = -1;
 	if (getsockopt(ctl->fd, SOL_SOCKET, SO_PEERCRED, &cred, &bytes) == 0 && cred.pid > 0)
 		ctl->pidfd = (int)syscall(SYS_pidfd_open, cred.pid, 0);
+	return 0;
 }
 
 static void
@@ -292,11 +300,14 @@ read_answer(struct ctl *ctl)
 			errx(CTL_EXIT_UNREACHABLE, "%s: what answers there is no supervisor",
 			    ctl->path);
 		if (all.n < 4 || all.n - 4 < n) {
-			if (read_some(ctl, &in) == 0)
+			if (read_some(ctl, &in) == 1)
+				continue;
+			if (!ctl->soft)
 				errx(CTL_EXIT_UNREACHABLE,
 				    "the supervisor closed the connection before it"
 				    " had answered");
-			continue;
+			status = CTL_EXIT_UNREACHABLE;
+			break;
 		}
 		if (msg_unpack(span_make(all.p + 4, n), zone, &msg) == -1)
 			errx(CTL_EXIT_UNREACHABLE, "%s: an answer that makes no sense: %s",
@@ -331,6 +342,68 @@ wait_for_end(struct ctl *ctl)
 		ctl->deadline = last;
 	if (wait_for(ctl, ctl->pidfd, POLLIN) == 0)
 		timed_out(ctl);
+}
+
+/* ---- upgrade: the supervisor that was asked is not the one that knows how it went ---- */
+
+/* One status; NULL while nobody answers. */
+static json_t *
+look(struct ctl *ctl)
+{
+	struct ctl	 one = *ctl;
+	struct buf	 words = { 0 };
+	json_t		*doc = NULL;
+
+	one.doc = (struct buf){ 0 };
+	one.soft = true;
+	if (dial(&one) == 0) {
+		msg_list_str(&words, SPAN("status"));
+		send_ask(&one, &(struct msg_ASK){ .version = PROTO_VERSION, .wait = true,
+		    .words = msg_list_of(&words) });
+		if (read_answer(&one) == CTL_EXIT_OK)
+			doc = json_loadb(buf_span(&one.doc).p, one.doc.n, 0, NULL);
+		close(one.fd);
+		if (one.pidfd != -1)
+			close(one.pidfd);
+	}
+	buf_fini(&words);
+	buf_fini(&one.doc);
+	return doc;
+}
+
+/* Wait for the process with this number to be live; its own words are the answer. */
+static int
+wait_for_next(struct ctl *ctl)
+{
+	json_t		*was = json_loadb(buf_span(&ctl->doc).p, ctl->doc.n, 0, NULL);
+	json_int_t	 number = json_integer_value(json_object_get(was, "number"));
+	json_t		*doc, *up;
+	char		*text;
+	int		 status = -1;
+
+	json_decref(was);
+	while (status == -1) {
+		if (mono_ms_until(clock_mono(), ctl->deadline) == 0)
+			timed_out(ctl);
+		doc = look(ctl);
+		up = json_object_get(doc, "upgrade");
+		if (json_is_object(up) &&
+		    json_integer_value(json_object_get(up, "number")) >= number &&
+		    json_is_true(json_object_get(up, "done"))) {
+			text = json_dumps(up, JSON_COMPACT);
+			buf_reset(&ctl->doc);
+			buf_add_span(&ctl->doc, span_of(text));
+			free(text);
+			status = json_is_string(json_object_get(up, "failed")) ? CTL_EXIT_FAILED :
+			    CTL_EXIT_OK;
+			span_copy(span_of(status == CTL_EXIT_OK ? "" :
+			    json_string_value(json_object_get(up, "failed"))), ctl->why,
+			    sizeof(ctl->why));
+		} else
+			(void)poll(NULL, 0, LOOK_AGAIN_MS);
+		json_decref(doc);
+	}
+	return status;
 }
 
 /* ---- printing ---- */
@@ -462,7 +535,7 @@ ask(struct ctl *ctl, int argc, char **argv)
 	make_words(argc, argv, &words, &body);
 	buf_add_span(&words, buf_span(&ctl->flags));
 	ctl->deadline = mono_add_ms(clock_mono(), ctl->timeout_ms);
-	dial(ctl);
+	(void)dial(ctl);
 	send_ask(ctl, &(struct msg_ASK){ .version = PROTO_VERSION, .wait = ctl->wait,
 	    .words = msg_list_of(&words), .body = buf_span(&body) });
 	buf_fini(&words);
@@ -472,6 +545,8 @@ ask(struct ctl *ctl, int argc, char **argv)
 		wait_for_end(ctl);
 		strlcpy(ctl->why, "stopped", sizeof(ctl->why));
 	}
+	if (status == 0 && strcmp(argv[0], "upgrade") == 0 && ctl->wait)
+		status = wait_for_next(ctl);
 	if (ctl->json)
 		print_json(ctl, status);
 	else
@@ -533,6 +608,7 @@ main(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ "now", no_argument, NULL, OPT_FLAG },
 		{ "rolling", no_argument, NULL, OPT_FLAG },
+		{ "final", no_argument, NULL, OPT_FLAG },
 		{ NULL, 0, NULL, 0 },
 	};
 	const struct command	*c;

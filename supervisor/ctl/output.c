@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "supervisor/ctl/lifeout.h"
 #include "supervisor/ctl/output.h"
 
 #define COLUMNS_MAX	12
@@ -436,6 +437,7 @@ print_status(FILE *f, const json_t *doc, const struct look *look)
 	print_gateway(f, doc);
 	print_gap(f, doc);
 	print_journal(f, doc);
+	lifeout_status(f, doc);
 	fputc('\n', f);
 	print_pools(f, json_object_get(doc, "pools"), look);
 	fputc('\n', f);
@@ -911,6 +913,12 @@ output_text(FILE *f, const char *verb, const char *topic, const json_t *doc,
 {
 	if (strcmp(verb, "status") == 0)
 		print_status(f, doc, look);
+	else if (strcmp(verb, "reload") == 0)
+		lifeout_reload(f, doc);
+	else if (strcmp(verb, "upgrade") == 0)
+		lifeout_upgrade(f, doc);
+	else if (strcmp(verb, "stop") == 0)
+		lifeout_stop(f, doc);
 	else if (strcmp(verb, "call") == 0)
 		print_call(f, doc);
 	else if (strcmp(verb, "explain") == 0)
