@@ -12,6 +12,7 @@
 #include "worker/worker.h"
 
 #define CLOUDFLARE_MIN_MS	60000	/* when a ban names no time */
+#define COUNTED_MS	500	/* a request takes to Discord, when nothing is known */
 #define RETRY_MIN_MS		1000	/* when a 429 names no time */
 #define WAIT_MAX_S		86400.0	/* more than a day is an error in transit, not a limit */
 #define SAME_WINDOW_MS		100	/* resets closer than this name one window */
@@ -51,7 +52,11 @@ struct limit {
 	TAILQ_HEAD(, learnt)	 route_use;
 	uint32_t		 routes_n;
 
-	/* ring of the last window_n sends inside the global limit */
+	/*
+	 * The last window_n requests inside the global limit: when Discord had counted each.  It did
+	 * when it answered; without an answer it is assumed to have after COUNTED_MS.  Each place is
+	 * used again a second later, so no second can hold more, however long a request travels.
+	 */
 	struct mono		*window;
 	uint32_t		 window_n, window_at;
 	struct mono		 global_until;	/* a 429 with global: not for interactions */
@@ -273,7 +278,7 @@ ask_all(struct limit *l, const struct limit_ticket *t, struct mono now, struct m
 
 		until = later(until, l->global_until);
 		if (!mono_is_never(oldest))
-			until = later(until, mono_add_ms(oldest, 1000 + LIMIT_SLACK_MS));
+			until = later(until, mono_add_ms(oldest, 1000));
 	}
 	if (!mono_before(now, until))
 		return LIMIT_GO;
@@ -315,8 +320,18 @@ limit_sent(struct limit *l, struct limit_ticket *t, struct mono now)
 	l->last_sent = now;
 	if (t->outside)
 		return;
-	l->window[l->window_at] = now;
+	t->place = l->window_at;
+	t->counted = l->window[l->window_at] = mono_add_ms(now, COUNTED_MS);
 	l->window_at = (l->window_at + 1) % l->window_n;
+}
+
+/* It has been counted, at the latest just now.  By and by its place is another one's. */
+static void
+counted(struct limit *l, struct limit_ticket *t, struct mono now)
+{
+	if (!t->outside && mono_before(now, t->counted) &&
+	    l->window[t->place].us == t->counted.us)
+		l->window[t->place] = now;
 }
 
 static void
@@ -332,7 +347,7 @@ limit_lost(struct limit *l, struct limit_ticket *t, struct mono now)
 {
 	struct bucket	*b = t->bucket;
 
-	(void)l;
+	counted(l, t, now);
 	come_back(t);
 	/* It may have been counted: as long as the window lasts, assume that it was. */
 	if (b->known && mono_before(now, b->reset) && b->remaining > 0)
@@ -416,6 +431,7 @@ limit_answer(struct limit *l, struct limit_ticket *t, const struct limit_answer 
 	struct bucket	*b = t->bucket;
 	enum limited	 limited = LIMITED_NOT;
 
+	counted(l, t, now);
 	come_back(t);
 	if (a->status == 401 || a->status == 403 || (a->status == 429 && !a->shared)) {
 		invalid_advance(l, now);

@@ -42,6 +42,9 @@ struct limit_ticket {
 	bool		 authorized;	/* carries the token */
 	struct mono	 not_before;	/* this request alone waits: sub-limit or back-off */
 	struct bucket	*bucket;	/* while in flight */
+	/* Then, when not outside: its place in the global window, and what stands there. */
+	uint32_t	 place;
+	struct mono	 counted;
 };
 
 enum limit_verdict {
