@@ -310,3 +310,13 @@ def test_try_needs_no_discord(model, chats):
     assert [w["name"] for w in bot.status()["workers"]] == ["chat.0"], "without a token nothing talks to Discord"
     model.script(text="Here.")
     assert bot.ctl("chat", "try", "there?") == "Here.\n"
+
+
+def test_many_begin_at_once(polite, model, chats):
+    """The bot's own name, which the prompt wants, is asked for once; the others wait for it."""
+    bot = chats(polite, model)
+    polite.slow(n=1, delay_s=0.5, method="GET", path="/users/@me$")
+    said = polite.say_many([(c, f"{call(polite)} hello") for c in polite.channels[:20]])
+    assert polite.wait(lambda: all(polite.replies_to(m["id"]) for m in said), 20)
+    idle(bot)
+    assert len([r for r in polite.requests if r["path"].endswith("/users/@me")]) == 1

@@ -37,6 +37,7 @@ struct turn {
 	uint64_t		 shown[PROTO_EFFECTS_MAX];	/* the answer's messages */
 	size_t			 shown_n;
 	uint64_t		 naming;	/* what is asked for its name */
+	bool			 asks_name, waits_for_name;	/* or another turn asks */
 	struct chain		*chain;
 	struct picture		*pictures;	/* NULL: not looked at yet */
 	size_t			 pictures_n, jobs_n;
@@ -349,24 +350,46 @@ on_read(struct scope *s, const struct msg_RESULT *r, void *arg)
 	turn_go(t);
 }
 
+/* Those that waited for a name go on; each may end, and let others begin. */
+static void
+named(struct chat *c, uint64_t id)
+{
+	struct turn	*t;
+
+	do {
+		TAILQ_FOREACH(t, &c->turns, entry)
+			if (t->waits_for_name && t->naming == id)
+				break;
+		if (t != NULL) {
+			t->waits_for_name = false;
+			turn_go(t);
+		}
+	} while (t != NULL);
+}
+
 static void
 on_name(struct scope *s, const struct msg_RESULT *r, void *arg)
 {
 	struct turn	*t = arg;
+	struct chat	*c = t->chat;
+	uint64_t	 id = t->naming;
 	json_t		*o = NULL;
 	const char	*name;
 
 	(void)s;
 	t->calls_n--;
+	t->asks_name = false;
 	if (r->error == ERR_OK)
 		o = json_loadb(r->body.p, r->body.n, 0, NULL);
-	name = json_string_value(json_object_get(o, t->naming == 0 ? "username" : "name"));
-	if (t->naming == 0)
-		strlcpy(t->chat->bot, name == NULL ? "the bot" : name, sizeof(t->chat->bot));
-	else
-		name_keep(t->chat, t->naming, name == NULL ? "" : name);
+	name = json_string_value(json_object_get(o, id == 0 ? "username" : "name"));
+	/* Cancelled with its turn: the next one that needs it asks. */
+	if (r->error != ERR_ECANCELLED && id == 0)
+		strlcpy(c->bot, name == NULL ? "the bot" : name, sizeof(c->bot));
+	else if (r->error != ERR_ECANCELLED)
+		name_keep(c, id, name == NULL ? "" : name);
 	json_decref(o);
 	turn_go(t);
+	named(c, id);
 }
 
 /* False: the scope takes no more calls. */
@@ -380,6 +403,26 @@ turn_get(struct turn *t, const char *path,
 	return true;
 }
 
+/*
+ * One turn asks, the others that need the same name wait for its answer: Discord's limit for
+ * GET /users/@me is a few in some seconds, and many conversations begin at once after a start.
+ */
+static bool
+turn_ask_name(struct turn *t, uint64_t id, const char *path)
+{
+	const struct turn	*other;
+
+	t->naming = id;
+	TAILQ_FOREACH(other, &t->chat->turns, entry)
+		if (other->asks_name && other->naming == id)
+			break;
+	if (other != NULL)
+		t->waits_for_name = true;
+	else
+		t->asks_name = turn_get(t, path, on_name);
+	return t->waits_for_name || t->asks_name;
+}
+
 /* True: a name is asked for. */
 static bool
 turn_name(struct turn *t)
@@ -387,21 +430,17 @@ turn_name(struct turn *t)
 	struct chat	*c = t->chat;
 	char		 path[64];
 
-	if (c->bot[0] == '\0' && prompt_uses(c->system, "bot")) {
-		t->naming = 0;
-		return turn_get(t, "/users/@me", on_name);
-	}
+	if (c->bot[0] == '\0' && prompt_uses(c->system, "bot"))
+		return turn_ask_name(t, 0, "/users/@me");
 	if (t->guild == 0)
 		return false;
 	if (prompt_uses(c->system, "channel") && name_find(c, t->channel) == NULL) {
-		t->naming = t->channel;
 		snprintf(path, sizeof(path), "/channels/%llu", (unsigned long long)t->channel);
-		return turn_get(t, path, on_name);
+		return turn_ask_name(t, t->channel, path);
 	}
 	if (prompt_uses(c->system, "guild") && name_find(c, t->guild) == NULL) {
-		t->naming = t->guild;
 		snprintf(path, sizeof(path), "/guilds/%llu", (unsigned long long)t->guild);
-		return turn_get(t, path, on_name);
+		return turn_ask_name(t, t->guild, path);
 	}
 	return false;
 }
