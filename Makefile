@@ -117,6 +117,8 @@ help:
 	@echo 'make fuzz P=json SECS=60 fuzz one parser (clang)'
 	@echo 'make bench               CPU per event, latency, memory beside a floor program; about 2 minutes'
 	@echo 'make bench-rolling       delays while workers are replaced; half a minute'
+	@echo 'make bench-streams       200 answers at once in one chat worker, and SIGTERM in the middle'
+	@echo 'make soak N=10000 SEED=n conversations with random kills: one answer each, nothing leaks'
 	@echo 'make lint                clang-tidy, cppcheck, form of the tables'
 	@echo 'make docs                protocol and option tables from proto/'
 	@echo 'make install             programs, manuals, units, and as root the user; DESTDIR= PREFIX=/usr/local'
@@ -213,7 +215,15 @@ $(BUILD)/bench/%: tests/bench/%.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CSTD) $(WARN) $(WERROR) -O2 -g -o $@ $< -lz -lcrypto
-.PHONY: bench
+.PHONY: bench bench-streams soak
+# 200 answers at once in one chat worker, then SIGTERM; about a minute.
+bench-streams: all
+	/usr/bin/python3 -B tests/bench/streams.py $(BUILD)
+# Conversations with random kills; N=10000 takes two to four minutes.
+N	?= 10000
+SEED	?=
+soak: all
+	/usr/bin/python3 -B tests/soak/soak.py $(BUILD) -n $(N) $(if $(SEED),--seed $(SEED))
 bench: all $(BUILD)/bench/flood $(BUILD)/bench/floor
 	/usr/bin/python3 -B tests/bench/bench.py $(BUILD)
 .PHONY: bench-rolling
