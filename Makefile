@@ -71,7 +71,7 @@ WORKER_SRCS := \
 	worker/runtime/crash.c worker/runtime/strike.c worker/runtime/link.c worker/runtime/mailbox.c worker/runtime/task.c \
 	worker/runtime/session.c worker/runtime/curlloop.c \
 	worker/rest/limit.c worker/rest/lanes.c worker/rest/route.c worker/rest/rest.c \
-	worker/rest/split.c worker/rest/stream.c worker/rest/growing.c \
+	worker/rest/split.c worker/rest/show.c worker/rest/stream.c worker/rest/growing.c \
 	worker/chat/sse.c worker/chat/provider.c worker/chat/failure.c worker/chat/body.c \
 	worker/chat/codec.c worker/chat/model.c \
 	worker/chat/trigger.c worker/chat/context.c worker/chat/prompt.c worker/chat/fetch.c \

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "common/json.h"
-#include "worker/rest/stream.h"
+#include "worker/rest/show.h"
 
 #define FLAG_TYPING		1
 #define FLAG_QUIET		2
@@ -19,14 +19,6 @@
 #define LOST_MAX		6	/* in a row, of what has to succeed */
 #define LOST_CLOSE_MAX		2	/* then the message is replaced by a new one */
 #define WAIT_TYPING_MS		2000	/* after something was shown */
-
-/* Below a text that did not end by itself; the one with a blank takes the handler's words. */
-static const char *const marks[] = {
-	[END_ERROR] = "\u26a0 ",
-	[END_STOPPED] = "\u23f9 stopped",
-	[END_RESTARTING] = "\u23f3 restarting \u2026",
-	[END_INTERRUPTED] = "\u26a0 interrupted",
-};
 
 const char *
 stream_state_name(enum stream_state st)
@@ -50,158 +42,6 @@ stream_event_name(enum stream_event ev)
 	};
 
 	return names[ev];
-}
-
-/* ---- the text and what each message should show ---- */
-
-static bool
-is_blank(struct span s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (strchr(" \t\r\n", s.p[i]) == NULL)
-			return false;
-	return true;
-}
-
-static void
-cut(struct stream *s)
-{
-	s->split_n = split_text(&s->split, buf_span(&s->text), s->end != END_NOT);
-}
-
-/* Of the text; not more than there may be messages. */
-static unsigned
-pieces_n(const struct stream *s)
-{
-	return s->split_n > STREAM_MESSAGES_MAX ? STREAM_MESSAGES_MAX : (unsigned)s->split_n;
-}
-
-static void
-render(const struct stream *s, unsigned piece, struct buf *out)
-{
-	split_render(&s->split, piece, buf_span(&s->text), out);
-}
-
-static struct stream_message *
-message_of(struct stream *s, unsigned piece)
-{
-	return &s->messages[s->map[piece]];
-}
-
-static bool
-ends_with(struct span s, const char *tail)
-{
-	size_t	 n = strlen(tail);
-
-	return s.n >= n && memcmp(s.p + s.n - n, tail, n) == 0;
-}
-
-/* What a message shows, without the mark that an earlier attempt left below it. */
-static struct span
-shown_text(const struct stream_message *m)
-{
-	struct span	 t = buf_span(&m->shown);
-
-	for (int k = END_RESTARTING; k <= END_INTERRUPTED; k++)
-		if (ends_with(t, marks[k])) {
-			t.n -= strlen(marks[k]);
-			if (ends_with(t, "\n"))
-				t.n--;
-		}
-	return t;
-}
-
-/* A message that another one follows was full: nobody read it, but open text would shorten it. */
-static bool
-shorter(const struct stream *s, unsigned piece, struct span want)
-{
-	const struct stream_message	*m = &s->messages[s->map[piece]];
-
-	if (!m->known)
-		return piece + 1 < s->map_n;
-	return split_utf16_len(want) < split_utf16_len(shown_text(m));
-}
-
-/*
- * Cut short before it came to where an earlier attempt was: what is shown stays, only the mark goes
- * below it.
- */
-static bool
-behind(const struct stream *s)
-{
-	struct buf	 b = { 0 };
-	unsigned	 n = pieces_n(s);
-	bool		 yes = n < s->map_n;
-
-	if (s->end < END_RESTARTING || s->map_n == 0)
-		return false;
-	if (n == s->map_n) {
-		render(s, n - 1, &b);
-		yes = shorter(s, n - 1, buf_span(&b));
-		buf_fini(&b);
-	}
-	return yes;
-}
-
-static bool
-fits(const struct stream *s, struct span text)
-{
-	return split_utf16_len(text) + 1 + split_utf16_len(span_of(s->note)) <= SPLIT_LIMIT_DISCORD;
-}
-
-/* The text of the last message, which the note goes below when it fits. */
-static void
-last_text(struct stream *s, bool is_behind, struct buf *out)
-{
-	if (is_behind)
-		buf_add_span(out, shown_text(message_of(s, s->map_n - 1)));
-	else
-		render(s, pieces_n(s) - 1, out);
-}
-
-/* How many messages the text takes. */
-static unsigned
-total(struct stream *s)
-{
-	bool		 is_behind = behind(s);
-	unsigned	 n = is_behind ? s->map_n : pieces_n(s);
-	struct buf	 b = { 0 };
-
-	if (s->note[0] == '\0')
-		return n;
-	if (n > 0)
-		last_text(s, is_behind, &b);
-	if ((n == 0 || !fits(s, buf_span(&b))) && n < STREAM_MESSAGES_MAX)
-		n++;
-	buf_fini(&b);
-	return n;
-}
-
-/* What message `piece` should show.  False: what it does. */
-static bool
-want(struct stream *s, unsigned piece, struct buf *out)
-{
-	bool		 is_behind = behind(s);
-	unsigned	 n = is_behind ? s->map_n : pieces_n(s);
-
-	if (is_behind && (piece + 1 < n || (piece + 1 == n && !message_of(s, piece)->known)))
-		return false;
-	if (piece < n && piece + 1 < n)
-		render(s, piece, out);
-	else if (piece < n) {
-		last_text(s, is_behind, out);
-		if (s->note[0] != '\0' && fits(s, buf_span(out)))
-			buf_printf(out, "%s%s", out->n > 0 ? "\n" : "", s->note);
-	} else
-		buf_printf(out, "%s", s->note);
-	return true;
-}
-
-/* No more text will come for it. */
-static bool
-closed(const struct stream *s, unsigned piece)
-{
-	return s->end != END_NOT || piece + 1 < s->split_n;
 }
 
 /* ---- guards ---- */
@@ -243,7 +83,7 @@ must_look(struct stream *s)
 static bool
 must_read(struct stream *s)
 {
-	return s->map_n > 0 && !message_of(s, s->map_n - 1)->known && !s->unreadable;
+	return s->map_n > 0 && !show_message(s, s->map_n - 1)->known && !s->unreadable;
 }
 
 /* It was asked for, and the journal knows. */
@@ -282,11 +122,11 @@ due_repeat(struct stream *s)
 static bool
 matches(struct stream *s)
 {
-	struct stream_message	*m = message_of(s, s->cur);
+	struct stream_message	*m = show_message(s, s->cur);
 	struct buf		 b = { 0 };
 	bool			 yes;
 
-	yes = !want(s, s->cur, &b) || (m->known && span_eq(buf_span(&b), buf_span(&m->shown)));
+	yes = !show_want(s, s->cur, &b) || (m->known && span_eq(buf_span(&b), buf_span(&m->shown)));
 	buf_fini(&b);
 	return yes;
 }
@@ -294,19 +134,19 @@ matches(struct stream *s)
 static bool
 is_over(struct stream *s)
 {
-	return has_message(s) && s->cur < total(s) && closed(s, s->cur) && matches(s);
+	return has_message(s) && s->cur < show_total(s) && show_closed(s, s->cur) && matches(s);
 }
 
 static bool
 must_close(struct stream *s)
 {
-	return has_message(s) && s->cur < total(s) && closed(s, s->cur);
+	return has_message(s) && s->cur < show_total(s) && show_closed(s, s->cur);
 }
 
 static bool
 is_done(struct stream *s)
 {
-	return ended(s) && s->cur >= total(s);
+	return ended(s) && s->cur >= show_total(s);
 }
 
 static bool
@@ -322,9 +162,9 @@ has_more(struct stream *s)
 	struct buf	 b = { 0 };
 	bool		 yes;
 
-	if (!has_message(s) || s->cur >= total(s) || closed(s, s->cur))
+	if (!has_message(s) || s->cur >= show_total(s) || show_closed(s, s->cur))
 		return false;
-	yes = want(s, s->cur, &b) && !shorter(s, s->cur, buf_span(&b)) && !matches(s);
+	yes = show_want(s, s->cur, &b) && !show_shorter(s, s->cur, buf_span(&b)) && !matches(s);
 	buf_fini(&b);
 	return yes;
 }
@@ -338,7 +178,7 @@ may_edit(struct stream *s)
 static bool
 lacks_message(struct stream *s)
 {
-	return !has_message(s) && s->cur < total(s);
+	return !has_message(s) && s->cur < show_total(s);
 }
 
 static struct mono
@@ -355,8 +195,8 @@ may_create(struct stream *s)
 
 	if (!lacks_message(s))
 		return false;
-	if (want(s, s->cur, &b) && !is_blank(buf_span(&b)))
-		yes = s->cur > 0 || closed(s, s->cur) ||
+	if (show_want(s, s->cur, &b) && !show_is_blank(buf_span(&b)))
+		yes = s->cur > 0 || show_closed(s, s->cur) ||
 		    split_utf16_len(buf_span(&b)) >= STREAM_FIRST_UNITS ||
 		    (!mono_is_never(s->first_text) && !mono_before(s->now, first_due(s)));
 	buf_fini(&b);
@@ -430,10 +270,10 @@ make_sent(struct stream *s)
 {
 	struct buf	 b = { 0 };
 
-	if (s->piece < total(s) && want(s, s->piece, &b) && !is_blank(buf_span(&b)) &&
-	    (closed(s, s->piece) || s->piece >= s->map_n || !shorter(s, s->piece, buf_span(&b)))) {
+	if (s->piece < show_total(s) && show_want(s, s->piece, &b) && !show_is_blank(buf_span(&b)) &&
+	    (show_closed(s, s->piece) || s->piece >= s->map_n || !show_shorter(s, s->piece, buf_span(&b)))) {
 		keep(&s->sent, buf_span(&b));
-		s->sent_bytes = s->piece + 1 >= pieces_n(s) ? s->text.n : 0;
+		s->sent_bytes = s->piece + 1 >= show_pieces_n(s) ? s->text.n : 0;
 	}
 	buf_fini(&b);
 }
@@ -538,9 +378,9 @@ pace(struct stream *s)
 static struct span
 trimmed(struct span t)
 {
-	while (t.n > 0 && is_blank(span_make(t.p, 1)))
+	while (t.n > 0 && show_is_blank(span_make(t.p, 1)))
 		t = span_make(t.p + 1, t.n - 1);
-	while (t.n > 0 && is_blank(span_make(t.p + t.n - 1, 1)))
+	while (t.n > 0 && show_is_blank(span_make(t.p + t.n - 1, 1)))
 		t.n--;
 	return t;
 }
@@ -943,27 +783,16 @@ stream_text(struct stream *s, struct mono now, uint64_t offset, struct span text
 	buf_add_span(&s->text, text);
 	if (mono_is_never(s->first_text))
 		s->first_text = now;
-	cut(s);
+	show_cut(s);
 	(void)stream_feed(s, now, STREAM_EV_TEXT);
 }
 
 void
 stream_end(struct stream *s, struct mono now, enum stream_kind kind, struct span note)
 {
-	char	 text[STREAM_NOTE_MAX - 80];
-
 	if (s->end != END_NOT || stream_over(s))
 		return;
-	s->end = kind;
-	span_copy(note, text, sizeof(text));
-	if (kind == END_ERROR)
-		snprintf(s->note, sizeof(s->note), "%s%s", marks[kind],
-		    text[0] != '\0' ? text : "the answer could not be finished");
-	else if (kind >= END_RESTARTING || (kind == END_STOPPED && text[0] == '\0'))
-		strlcpy(s->note, marks[kind], sizeof(s->note));
-	else
-		strlcpy(s->note, text, sizeof(s->note));
-	cut(s);
+	show_end(s, kind, note);
 	(void)stream_feed(s, now, STREAM_EV_END);
 }
 

@@ -13,7 +13,7 @@
  *  - No POST leaves before the journal knows of it: STREAM_STATE asking up, stream_go down.
  *  - Typing is shown until the first text is, and never after the end.
  *
- * Owner: worker/rest/streams.c.  Spans are borrowed for the call.
+ * Owner: worker/rest/growing.c.  Spans are borrowed for the call.
  * Source: proto/messages.def, Streams; Discord docs, resources/message.
  */
 #ifndef WORKER_STREAM_H
