@@ -2,59 +2,20 @@
  * task: replies that grow.  The world is a fake: messages become words in `did`, time is set by the
  * test.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
-
 #include "common/log.h"
-#include "common/mem.h"
-#include "worker/runtime/task.h"
+#include "tests/unit/fake_world.h"
 
-static struct tasks	*tasks;
-static struct board	 board;
-static struct mono	 now, wake;
-static struct buf	 did;
 static struct reply	*reply;		/* NULL: it is over */
 static uint64_t		 number;	/* of the last STREAM_OPEN */
 
-static void __attribute__((format(printf, 1, 2)))
-say(const char *fmt, ...)
-{
-	char	 text[128];
-	va_list	 ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	buf_printf(&did, "%s%s", did.n == 0 ? "" : " ", text);
-}
-
 static void
-did_say(const char *want)
-{
-	char	*have = mem_spandup(buf_span(&did));
-
-	assert_string_equal(have, want);
-	free(have);
-	buf_reset(&did);
-}
-
-static void
-fake_send(void *arg, enum msg_type type, const void *src)
+fake_sent(enum msg_type type, const void *src)
 {
 	const struct msg_NACK		*nack = src;
 	const struct msg_STREAM_OPEN	*open = src;
 	const struct msg_STREAM_TEXT	*text = src;
 	const struct msg_STREAM_END	*end = src;
-	struct buf			 packed = { 0 };
 
-	(void)arg;
-	assert_int_equal(msg_pack(&packed, type, src, NULL), 0);
-	buf_fini(&packed);
 	switch ((int)type) {
 	case MSG_ACK:
 		say("ack");
@@ -77,43 +38,6 @@ fake_send(void *arg, enum msg_type type, const void *src)
 	default:
 		say("?");
 	}
-}
-
-static struct mono
-fake_now(void *arg)
-{
-	(void)arg;
-	return now;
-}
-
-static void
-fake_wake_at(void *arg, struct mono at)
-{
-	(void)arg;
-	wake = at;
-}
-
-static void
-fake_drained(void *arg)
-{
-	(void)arg;
-	say("drained");
-}
-
-static const struct tasks_ops	 ops = { fake_send, fake_now, fake_wake_at, fake_drained };
-
-static void
-pass(uint64_t ms)
-{
-	struct mono	 end = mono_add_ms(now, ms);
-
-	for (int turns = 0; !mono_is_never(wake) && !mono_before(end, wake); turns++) {
-		assert_true(turns < 1000);
-		if (mono_before(now, wake))
-			now = wake;
-		tasks_tick(tasks);
-	}
-	now = end;
 }
 
 static void
