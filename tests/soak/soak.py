@@ -41,8 +41,8 @@ MARK_S = 5
 WARM = 0.25                             # of all answers, in the life of a process
 UNTIL = {"supervisor": 0.2, "chat": 0.5, "rest": 0.5, "spare": 0.5}     # of all answers: killed no more
 FULL_N = 10000                          # answers that fill every cache before the slopes are taken
-MEMORY_KIB_PER_1000 = 128
-FDS_PER_1000 = 2
+MEMORY_KIB_PER_1000 = 256               # a peak of work leaves its mark; a leak of one answer's text is more
+FDS_PER_1000 = 10                      # idle connections come and go with what is open at once
 VICTIMS = {"chat": 4, "rest": 3, "spare": 1, "supervisor": 2}
 MARKS = ("\u26a0 interrupted", "\u23f3 restarting \u2026", "\u23f9 stopped")
 
@@ -230,6 +230,10 @@ class Soak:
             self.marked += mark is not None
             if not any(said == t if mark is None else t.startswith(said) for t in self.answers[word]):
                 wrong.append(f"{word}: not what the model said: {shown[0][-80:]!r}")
+        # Three dead rest workers under one answer give it up; whatever else ends is continued.
+        given_up = sum(int(n) for n in re.findall(r"streams open again=\d+ ended=(\d+)", self.bot.log()))
+        if self.marked > given_up:
+            wrong.append(f"{self.marked} answers are marked, but only {given_up} were given up")
         if by_question:
             wrong.append(f"messages that answer nobody: {list(by_question.items())[:3]}")
         wrong += [self.bot.sanitizer_report()] if self.bot.sanitizer_report() else []
