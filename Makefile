@@ -84,17 +84,66 @@ CTL_SRCS := supervisor/ctl/main.c supervisor/ctl/output.c supervisor/ctl/lifeout
 PROGRAMS := $(BUILD)/bulkheadd $(BUILD)/bulkhead-worker $(BUILD)/bulkheadctl
 
 # One program per unit test, linked with the archives: what it does not name is not linked.
+# One a line: neighbours' additions do not meet.
 UNIT_TESTS := \
-	test_histo test_span test_mem test_clock test_loop test_log test_logfmt test_count test_fault test_chan test_resolve \
-	test_fetch test_poolcalls \
-	test_msg test_json test_tables test_request test_url test_words test_cfg \
-	test_envelope test_inflate test_session test_identify test_payload test_deaf \
-	test_journal test_route test_queue test_stale test_backfill \
+	test_backfill \
+	test_calls \
+	test_capture \
+	test_cfg \
+	test_cfgdiff \
+	test_chan \
+	test_clock \
+	test_codec \
+	test_context \
+	test_count \
+	test_deaf \
+	test_envelope \
+	test_fault \
+	test_fetch \
+	test_handover \
+	test_histo \
+	test_http \
+	test_identify \
+	test_inflate \
+	test_journal \
+	test_json \
+	test_lanes \
+	test_life \
+	test_limit \
+	test_log \
+	test_logfmt \
+	test_loop \
+	test_mailbox \
+	test_mem \
+	test_model \
+	test_msg \
+	test_notify \
+	test_orphans \
+	test_payload \
+	test_pool \
+	test_poolcalls \
 	test_poolservice \
-	test_throttle test_slot test_life test_recycle test_pool test_calls test_streams test_notify test_orphans \
-	test_cfgdiff test_capture test_handover \
-	test_mailbox test_task test_reply test_limit test_lanes test_stream test_http test_split \
-	test_sse test_codec test_model test_trigger test_context test_prompt
+	test_prompt \
+	test_queue \
+	test_recycle \
+	test_reply \
+	test_request \
+	test_resolve \
+	test_route \
+	test_session \
+	test_slot \
+	test_span \
+	test_split \
+	test_sse \
+	test_stale \
+	test_stream \
+	test_streams \
+	test_tables \
+	test_task \
+	test_throttle \
+	test_trigger \
+	test_url \
+	test_words
 # One libFuzzer target per parser; `make check` replays tests/fuzz/corpus/NAME.
 FUZZERS := fuzz_backfill fuzz_msg fuzz_json fuzz_envelope fuzz_inflate fuzz_journal fuzz_url fuzz_split fuzz_sse fuzz_codec
 
