@@ -79,21 +79,21 @@ def test_restart_now(polite, bots):
     """T1 is skipped, or short: what is open is cut, comes back and is answered once by the next process."""
     bot = bots(polite, drain=60, last_word=1, drain_rolling=1)
     bot.start().ready()
-    said = polite.say(polite.channels[0], "!stream 100 10")
+    said = polite.say(polite.channels[0], "!stream 60 10")
     given(bot, 1)
     began = time.monotonic()
     bot.ctl("restart", "echo", "--now")
-    assert time.monotonic() - began < 5, "nobody waited for 10 s of text"
+    assert time.monotonic() - began < 4, "nobody waited for 6 s of text"
     assert bot.worker("echo.0")["generation"] == 2
     given(bot, 0)
     assert len(polite.replies_to(said["id"])) == 1
     assert bot.ctl_run("restart", "echo", "now").returncode == 64
-    polite.say(polite.channels[1], "!stream 100 10")
+    polite.say(polite.channels[1], "!stream 60 10")
     given(bot, 1)
     bot.ctl("restart", "echo", "--rolling")
     wait_for(lambda: not old(bot), 5, "drain_rolling is over")
     given(bot, 0)
-    assert text(polite, polite.channels[1]) == [full(100)]
+    assert text(polite, polite.channels[1]) == [full(60)]
 
 
 def test_rolling(polite, bots):
