@@ -78,7 +78,7 @@ WORKER_SRCS := \
 	worker/chat/turn.c worker/chat/trial.c worker/chat/chat.c \
 	worker/echo/echo.c worker/echo/recite.c
 
-CTL_SRCS := supervisor/ctl/main.c supervisor/ctl/output.c supervisor/ctl/lifeout.c \
+CTL_SRCS := supervisor/ctl/main.c supervisor/ctl/output.c supervisor/ctl/table.c supervisor/ctl/lifeout.c \
 	supervisor/ctl/testworker.c supervisor/ctl/testlink.c
 
 PROGRAMS := $(BUILD)/bulkheadd $(BUILD)/bulkhead-worker $(BUILD)/bulkheadctl

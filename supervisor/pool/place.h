@@ -146,7 +146,7 @@ struct place	*place_new(struct pool *, uint32_t no);
 void		 holder_stop(struct holder *, const char *why);
 
 /* ---- change.c ---- */
-/* After any change of any slot: heirs that were lost, processes that have ended, changes under way. */
+/* After any change of any slot: lost heirs, processes that have ended, changes under way. */
 void		 changes_settle(struct pools *);
 void		 changes_free(struct pools *);
 /* The heir is READY: it holds the place from now on, and its forerunner drains. */

@@ -72,9 +72,9 @@ enum restart_how {
  * else a sentence.  -1: no such name; then fn is not called.
  *	name	a pool ("echo") or one place of it ("echo.0")
  *
- * Replace processes, one place after another.  Not throttled.  HELD and FAILED ones are started too,
- * drained ones of a pool stay as they are.  Done when all are READY: rolling, the processes that were
- * taken over from go on with what they hold, up to drain_rolling; at most LEAVING_MAX of a place.
+ * Replace processes, one place after another.  Not throttled.  HELD and FAILED ones are started
+ * too, drained ones of a pool stay as they are.  Done when all are READY: rolling, the processes
+ * that were taken over from go on with what they hold, up to drain_rolling; at most two of a place.
  * An heir that does not get READY ends the restart, and whoever held the place holds it on.
  */
 int		 pools_restart(struct pools *, const char *name, enum restart_how,

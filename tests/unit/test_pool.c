@@ -470,7 +470,7 @@ a_lost_heir_changes_nothing(void **state)
 	assert_int_equal(alive_n, 1);
 }
 
-/* The holder dies while its heir starts: it is replaced like any other, then the heir takes over. */
+/* The holder dies while its heir starts: replaced like any other, then the heir takes over. */
 static void
 the_holder_dies_meanwhile(void **state)
 {
@@ -577,7 +577,7 @@ scale_to(uint64_t n)
 	turn();
 }
 
-/* Up, down, up while the one that was given up still finishes: a place, two processes, no number twice. */
+/* Up, down, up while the one that was given up still finishes: no generation is used twice. */
 static void
 up_and_down(void **state)
 {
