@@ -383,7 +383,8 @@ fetchgap_start(struct fetchgap *fg, bool session)
 	struct journal_channel	 one;
 
 	fg->any = journal_gap_get(fg->journal, &fg->gap);
-	if (fg->any && fg->gap.due) {
+	/* Without the session that was live while it was filled there is more to ask for. */
+	if (fg->any && fg->gap.due && (session || fg->gap.live_ms == 0)) {
 		backfill_again(&fg->gap);
 		set_gates(fg, true);
 		timer_arm_ms(fg->patience, fg->cfg->backfill_wait_ms);
@@ -391,7 +392,7 @@ fetchgap_start(struct fetchgap *fg, bool session)
 			   " requests=%" PRIu64, fg->gap.counts.channels, fg->gap.counts.requests);
 		return;
 	}
-	if (fg->any)
+	if (fg->any && !fg->gap.due)
 		remember(fg);
 	if (!session && journal_channels(fg->journal, &one, 1) > 0)
 		begin(fg, one.last_ms);
