@@ -26,12 +26,13 @@ def test_ignores_bots_and_other_words(polite, bots):
     bot.start().ready()
     channel = polite.channels[0]
     polite.say(channel, "hello")
-    polite.say(channel, "!pingpong")
-    last = polite.say(channel, "  !ping ")
+    for text in ("!pingpong", "!ping17", "!ping seventeen", "!ping 1 2", "!ping " + "9" * 19):
+        polite.say(channel, text)
+    last = polite.say(channel, "  !ping 17 ")
     assert polite.wait(lambda: polite.replies_to(last["id"]))
     # Its own answers come back as events too; they must have been finished without a further one.
-    wait_for(lambda: bot.status()["deliveries"]["finished"] >= 4, 10, "all four events finished")
-    assert len(polite.answers()) == 1
+    wait_for(lambda: bot.status()["deliveries"]["finished"] >= 8, 10, "all eight events finished")
+    assert [m["content"] for m in polite.answers()] == ["pong 17"]
 
 
 def test_second_start_is_quick_and_resumes(polite, bots):

@@ -10,12 +10,31 @@
 
 #define BLANKS	" \t\r\n"
 
-static bool
-is_ping(const char *content)
+/*
+ * "!ping" is answered with pong, "!ping 17" with pong 17: who counts sees what is missing.
+ * NULL: it is no ping.
+ */
+static const char *
+pong(const char *content, char *text, size_t n)
 {
+	const char	*rest;
+	size_t		 digits_n;
+
 	content += strspn(content, BLANKS);
-	return strncmp(content, "!ping", 5) == 0 &&
-	    content[5 + strspn(content + 5, BLANKS)] == '\0';
+	if (strncmp(content, "!ping", 5) != 0)
+		return NULL;
+	content += 5;
+	if (content[strspn(content, BLANKS)] == '\0')
+		return "pong";
+	if (*content != ' ')
+		return NULL;
+	content += strspn(content, " ");
+	digits_n = strspn(content, "0123456789");
+	rest = content + digits_n;
+	if (digits_n == 0 || digits_n > 18 || rest[strspn(rest, BLANKS)] != '\0')
+		return NULL;
+	snprintf(text, n, "pong %.*s", (int)digits_n, content);
+	return text;
 }
 
 static void
@@ -44,7 +63,8 @@ reply(struct scope *s, const char *channel, const char *message, const char *tex
 static void
 on_message(struct scope *s, json_t *m)
 {
-	const char	*channel, *id, *content, *author, *webhook = NULL;
+	const char	*channel, *id, *content, *author, *answer, *webhook = NULL;
+	char		 text[32];
 	int		 bot = 0;
 
 	if (json_unpack(m, "{s:s, s:s, s:s, s:{s:s, s?b}, s?s}", "channel_id", &channel, "id", &id,
@@ -53,8 +73,9 @@ on_message(struct scope *s, json_t *m)
 		return;
 	if (bot || webhook != NULL || strtoull(author, NULL, 10) == scope_self(s))
 		return;
-	if (is_ping(content))
-		reply(s, channel, id, "pong");
+	answer = pong(content, text, sizeof(text));
+	if (answer != NULL)
+		reply(s, channel, id, answer);
 	else
 		(void)recite(s, strtoull(channel, NULL, 10), strtoull(id, NULL, 10), content);
 }

@@ -1,5 +1,5 @@
 /*
- * echo - the ten-line example: answers !ping with pong.
+ * echo - the ten-line example: answers !ping with pong, !ping 17 with pong 17.
  */
 #ifndef WORKER_ECHO_H
 #define WORKER_ECHO_H
