@@ -161,6 +161,7 @@ help:
 	@echo 'make check-unit          unit tests and fuzz corpora'
 	@echo 'make check-system [T=x]  system tests, of them those whose name contains x'
 	@echo 'make check-clients       discord.py, discord.js, openai against the fakes; our bot against aimock'
+	@echo 'make chaos T=600 SEED=n  everything goes wrong at once, for T seconds (default 60); a seed replays'
 	@echo 'make asan                the programs with AddressSanitizer and UBSan, in $(BUILD)-asan/'
 	@echo 'make check-asan          unit and system tests with them'
 	@echo 'make fuzz P=json SECS=60 fuzz one parser (clang)'
@@ -252,6 +253,12 @@ check-clients: all
 	BULKHEAD_BUILD=$(BUILD) $(PYTEST) tests/clients
 check-system: all
 	BULKHEAD_BUILD=$(BUILD) scripts/run-system '$(T)'
+
+# Everything goes wrong at once; SEED=n does the same again.
+SEED	?=
+.PHONY: chaos
+chaos: all
+	BULKHEAD_BUILD=$(BUILD) /usr/bin/python3 -B tests/chaos/chaos.py $(if $(T),--secs $(T)) $(if $(SEED),--seed $(SEED))
 
 asan:
 	$(MAKE) BUILD=$(BUILD)-asan SAN='-fsanitize=address,undefined -fno-sanitize-recover=undefined' OPT='-O1 -g' all
