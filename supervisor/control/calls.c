@@ -73,7 +73,9 @@ struct calls {
 	struct timer		*timer;
 	struct mono		 armed;		/* never: it is not */
 	bool			 gate;
-	bool			 roomless;	/* a call waits for room in the journal */
+	/* a call waits for room in the journal, or for the suspect that has just ended */
+	bool			 roomless;
+	struct call		*alone;		/* the suspect that is out */
 	uint64_t		 wire;		/* the last one used */
 	size_t			 open;
 	TAILQ_HEAD(, call)	 line;
@@ -179,6 +181,10 @@ static void
 call_drop(struct calls *cs, struct call *c)
 {
 	disown(cs, c);
+	if (cs->alone == c) {
+		cs->alone = NULL;
+		cs->roomless = true;
+	}
 	TAILQ_REMOVE(&cs->line, c, in_line);
 	RB_REMOVE(wires, &cs->wires, c);
 	if (c->ordinal != 0)
@@ -303,6 +309,17 @@ still_held(const struct call *c)
 }
 
 /*
+ * One more death and it is poison.  Which of those in flight killed the worker nobody can say: such
+ * ones go out one at a time, so that the next death is of one alone.  The first death costs no
+ * such wait.
+ */
+static bool
+is_suspect(const struct calls *cs, const struct call *c)
+{
+	return c->deaths > 0 && c->deaths + 1 >= cs->cfg->poison;
+}
+
+/*
  * Give one WAITING call to the active worker.  body: the bytes of one that is not kept, else its
  * own. The asked record comes first: a supervisor that dies in between knows of a call that never
  * went out, never the other way round.
@@ -324,6 +341,8 @@ call_send(struct calls *cs, struct call *c, struct span body)
 		call_fail(cs, c, verdict);
 		return;
 	}
+	if (is_suspect(cs, c) && cs->alone != NULL)
+		return;
 	msg = (struct msg_CALL){
 		.call = c->wire, .delivery = c->delivery, .ordinal = c->ordinal,
 		.service = SPAN("discord"), .lane = c->lane, .verb = c->method,
@@ -357,6 +376,8 @@ call_send(struct calls *cs, struct call *c, struct span body)
 		c->first_ms = now_ms;
 	c->service = cs->active->child;
 	c->state = CALL_SENT;
+	if (is_suspect(cs, c))
+		cs->alone = c;
 	due_set(cs, c, mono_add_ms(c->due, CALL_GRACE_MS));
 	/* A worker that cannot take it is dying: service_down settles it like any other. */
 	(void)child_send(c->service, MSG_CALL, &msg);
@@ -720,9 +741,14 @@ calls_service_down(struct calls *cs, struct child *child, bool asked)
 	enum error	 verdict;
 	uint64_t	 now_ms = clock_wall_ms();
 	size_t		 again = 0, ended = 0;
+	const struct call *alone;
 
 	if (s == NULL)
 		return;
+	if ((alone = cs->alone) != NULL && alone->service != child)
+		alone = NULL;
+	if (alone != NULL)
+		cs->alone = NULL;
 	TAILQ_REMOVE(&cs->services, s, next);
 	if (cs->active == s)
 		cs->active = NULL;
@@ -731,7 +757,7 @@ calls_service_down(struct calls *cs, struct child *child, bool asked)
 		if (c->state != CALL_SENT || c->service != child)
 			continue;
 		c->service = NULL;
-		if (!asked)
+		if (!asked && (alone == NULL || alone == c))
 			c->deaths++;
 		if (!wanted(c)) {
 			/* Its redelivery asks anew and is settled by what the journal says. */

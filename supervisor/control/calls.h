@@ -12,7 +12,8 @@
  *    EAMBIGUOUS).
  *  - delivery that this worker does not hold: EACKED.
  *  - above PROTO_CALL_KEEP_MAX: sent, not kept; ERETRY when the worker dies.
- *  - in flight in `poison` dead rest workers: EPOISON.
+ *  - in flight in `poison` dead rest workers: EPOISON.  One death short of it a call goes out alone
+ *    among such ones, and a death is then its own: the others that were in flight are not charged.
  *  - no rest worker, or no room in the journal for what is asked: kept until its deadline.
  * Owner: struct sup.  Bounded: CALLS_MAX open at once; above it ESERVICE at once.
  */

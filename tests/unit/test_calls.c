@@ -257,6 +257,46 @@ code_settles_doubt(void **state)
 	assert_true(effects[1][0].done);
 }
 
+/* Two deaths with the same three in flight: they go out one at a time, and the next death is of one. */
+static void
+only_the_suspect_is_charged(void **state)
+{
+	struct child	 r2 = { .tag = "rest.0#2", .rest = true };
+	struct child	 r3 = { .tag = "rest.1#2", .rest = true };
+
+	(void)state;
+	calls_service_up(calls, &r0);
+	calls_service_up(calls, &r1);
+	for (uint64_t i = 1; i <= 3; i++)
+		ask(&a, i, 1, 0, "GET", "/x");
+	die(&r0);
+	assert_int_equal(r1.calls_n, 3);	/* one death may be anybody's: no waiting for it */
+	calls_service_up(calls, &r2);
+	die(&r1);
+	assert_int_equal(r2.calls_n, 1);
+	/* A new one does not wait for them. */
+	ask(&a, 4, 1, 0, "GET", "/y");
+	assert_int_equal(r2.calls_n, 2);
+	assert_int_equal(result(&r2, r2.wires[0], 0, 200, 0, "{}"), 0);
+	assert_int_equal(a.number, 1);
+	calls_run(calls);
+	assert_int_equal(r2.calls_n, 3);
+	calls_service_up(calls, &r3);
+	a.results_n = 0;
+	die(&r2);
+	run_until(a_answered);
+	assert_int_equal(a.number, 2);
+	assert_int_equal(a.error, ERR_EPOISON);
+	calls_run(calls);
+	/* The third and the new one are innocent. */
+	assert_int_equal(r3.calls_n, 2);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(result(&r3, r3.wires[i], 0, 200, 0, "{}"), 0);
+	assert_int_equal(a.error, 0);
+	assert_int_equal(a.results_n, 3);
+	assert_int_equal(calls_open(calls), 0);
+}
+
 static void
 poison_after_three(void **state)
 {
@@ -694,6 +734,7 @@ main(void)
 		T(doubt_is_said),
 		T(nonce_is_good_for_a_minute),
 		T(code_settles_doubt),
+		T(only_the_suspect_is_charged),
 		T(poison_after_three),
 		T(restarts_charge_nobody),
 		T(large_calls_are_not_kept),
