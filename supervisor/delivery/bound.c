@@ -9,10 +9,12 @@
 
 #define TELL_AGAIN_MS	10000
 
+/* Of a bound, by what cannot be shed: the rest would give way. */
 static bool
-reaches(uint64_t n, uint64_t max)
+reaches(const struct qpool *p, uint64_t max, uint64_t bytes_max)
 {
-	return max != 0 && n >= max;
+	return (max != 0 && p->waiting_n - p->sheddable_n >= max) ||
+	    (bytes_max != 0 && p->waiting_bytes - p->sheddable_bytes >= bytes_max);
 }
 
 static bool
@@ -43,8 +45,7 @@ bound_keep(struct qpool *p, uint64_t now_ms)
 		p->shed_told_n = p->shed_n;
 		p->shed_told_ms = now_ms;
 	}
-	p->full = p->full || reaches(p->waiting_n, p->waiting_max) ||
-	    reaches(p->waiting_bytes, p->waiting_bytes_max);
+	p->full = p->full || reaches(p, p->waiting_max, p->waiting_bytes_max);
 }
 
 const char *
@@ -55,8 +56,8 @@ queue_full(struct queue *q)
 
 	TAILQ_FOREACH(p, &q->pools, in_queue) {
 		/* Well below, or reading would stop and go with every answer. */
-		if (p->full && !reaches(p->waiting_n, p->waiting_max - p->waiting_max / 8) &&
-		    !reaches(p->waiting_bytes, p->waiting_bytes_max - p->waiting_bytes_max / 8))
+		if (p->full && !reaches(p, p->waiting_max - p->waiting_max / 8,
+		    p->waiting_bytes_max - p->waiting_bytes_max / 8))
 			p->full = false;
 		if (p->full && name == NULL)
 			name = p->name;

@@ -169,6 +169,8 @@ line_up(struct qpool *p, struct qkey *k, struct delivery *d)
 	p->waiting_n++;
 	p->waiting_bytes += d->body_bytes;
 	if (d->shed) {
+		p->sheddable_n++;
+		p->sheddable_bytes += d->body_bytes;
 		at = TAILQ_FIRST(&p->sheddable);
 		if (at == NULL || at->order < d->order)
 			TAILQ_INSERT_TAIL(&p->sheddable, d, in_worker);
@@ -185,8 +187,11 @@ line_leave(struct qpool *p, struct delivery *d)
 	TAILQ_REMOVE(&line_of(d)->waiting, d, in_key);
 	p->waiting_n--;
 	p->waiting_bytes -= d->body_bytes;
-	if (d->shed)
+	if (d->shed) {
 		TAILQ_REMOVE(&p->sheddable, d, in_worker);
+		p->sheddable_n--;
+		p->sheddable_bytes -= d->body_bytes;
+	}
 	due_over(p->queue, d);
 }
 

@@ -17,7 +17,8 @@
  *  - Of a dead worker's deliveries only the one that was running is charged; when none can be
  *    named, they are suspects and are redelivered one at a time.  Charged `poison` times: set aside.
  *  - A pool's queue is bounded.  At its bound what may be shed is dropped, oldest first; what may not
- *    is kept as long as the journal has room, and the pool is full: reading should pause.
+ *    is kept as long as the journal has room; when that alone reaches the bound the pool is full:
+ *    reading should pause.
  *  - What is not finished at its deadline is cancelled and set aside, given or not.  A worker that
  *    does not end it even then is overdue.
  *  - When a message is deleted, what waits or is out about it is cancelled.

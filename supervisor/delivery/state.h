@@ -77,6 +77,7 @@ struct qpool {
 	uint64_t		 waiting_max, waiting_bytes_max; /* 0 none */
 	bool			 full;		/* above them, and not yet well below */
 	struct dlv_list		 sheddable;	/* waiting ones that may be shed, oldest first */
+	uint64_t		 sheddable_n, sheddable_bytes;
 	uint64_t		 shed_n, shed_told_n, shed_told_ms;
 	uint64_t		 deadline_ms;	/* 0 none */
 	struct key_list		 idle;		/* longest idle first */
