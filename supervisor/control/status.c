@@ -11,6 +11,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "supervisor/control/calls.h"
+#include "supervisor/control/dead.h"
 #include "supervisor/control/streams.h"
 #include "supervisor/control/status.h"
 #include "supervisor/delivery/fetchgap.h"
@@ -163,10 +164,29 @@ judge_gateway(struct health *h)
 }
 
 static void
+judge_queues(struct health *h)
+{
+	const struct cfg	*cfg = h->sup->cfg;
+	struct queue_usage	 u;
+	struct qpool		*p;
+
+	for (size_t i = 0; i < cfg->pools_n; i++) {
+		if ((p = queue_pool(h->sup->queue, cfg->pools[i].name)) == NULL)
+			continue;
+		queue_pool_usage(p, &u);
+		if (u.full)
+			because(h, "pool %s is full, reading from Discord waits for it: %" PRIu64
+			    " deliveries of %" PRIu64 " bytes wait", cfg->pools[i].name, u.waiting,
+			    u.waiting_bytes);
+	}
+}
+
+static void
 judge(struct sup *sup, struct health *h)
 {
 	struct journal_usage	 u;
 	uint64_t		 aside;
+	char			 text[24];
 
 	memset(h, 0, sizeof(*h));
 	h->sup = sup;
@@ -189,8 +209,11 @@ judge(struct sup *sup, struct health *h)
 	if (u.dropped > 0)
 		because(h, "%" PRIu64 " events were dropped at the journal's bound", u.dropped);
 	if ((aside = journal_count(sup->journal, DLV_ASIDE)) > 0)
-		because(h, "%" PRIu64 " %s set aside: see 'bulkheadctl show deliveries'", aside,
-		    aside == 1 ? "delivery is" : "deliveries are");
+		because(h, "%" PRIu64 " %s set aside, the oldest %s ago: see 'bulkheadctl show dead'",
+		    aside, aside == 1 ? "delivery is" : "deliveries are",
+		    clock_human_ms(age_of(dead_oldest_ms(sup), clock_wall_ms()), text, sizeof(text)));
+	if (sup->queue != NULL)
+		judge_queues(h);
 	if (log_dropped() > 0)
 		because(h, "%" PRIu64 " log lines were dropped: the reader of stderr is slow",
 		    log_dropped());
@@ -286,6 +309,10 @@ put_pool(void *arg, const struct pool_view *v)
 	json_kv_u64(o, "given", u.given);
 	json_kv_u64(o, "keys", u.keys);
 	json_kv_u64(o, "waiting_bytes", u.waiting_bytes);
+	json_kv_u64(o, "queue", u.waiting_max);
+	json_kv_u64(o, "queue_bytes", u.waiting_bytes_max);
+	json_kv_bool(o, "full", u.full);
+	json_kv_u64(o, "shed", u.shed);
 	json_kv_u64(o, "oldest_ms", u.oldest_ms == 0 ? 0 : age_of(u.oldest_ms, now_ms));
 	json_kv_u64(o, "restarts", v->restarts);
 	json_kv_u64(o, "recycled", v->recycled);
@@ -572,6 +599,8 @@ put_counts(struct sup *sup, struct json_out *o)
 	json_kv_u64(o, "waiting", journal_count(sup->journal, DLV_WAITING));
 	json_kv_u64(o, "given", journal_count(sup->journal, DLV_GIVEN));
 	json_kv_u64(o, "aside", journal_count(sup->journal, DLV_ASIDE));
+	json_kv_u64(o, "aside_oldest_ms", dead_oldest_ms(sup) == 0 ? 0 :
+	    age_of(dead_oldest_ms(sup), clock_wall_ms()));
 	json_kv_u64(o, "finished", journal_count(sup->journal, DLV_FINISHED));
 	json_obj_end(o);
 }

@@ -12,6 +12,7 @@
 #include "proto/contract.h"
 #include "supervisor/control/calls.h"
 #include "supervisor/control/client.h"
+#include "supervisor/control/dead.h"
 #include "supervisor/control/life.h"
 #include "supervisor/control/poolcalls.h"
 #include "supervisor/control/status.h"
@@ -81,6 +82,7 @@ cmd_show(struct client *cl, const struct ask *ask)
 		{ "workers", status_workers },
 		{ "worker", NULL },			/* takes a name */
 		{ "deliveries", status_deliveries },
+		{ "dead", dead_list },
 		{ "sessions", status_sessions },
 		{ "counters", status_counters },
 		{ "gaps", status_gaps },
@@ -248,6 +250,44 @@ cmd_scale(struct client *cl, const struct ask *ask)
 	if ((p = change_new(cl, ask, done)) != NULL)
 		change_asked(cl, ask, "another scale", p, pools_scale(cl->control->sup->pools,
 		    p->name, n, on_changed, p));
+}
+
+static void
+cmd_dead(struct client *cl, const struct ask *ask)
+{
+	struct sup		*sup = cl->control->sup;
+	struct span		 what = ask->words[0], name = ask->words[1];
+	struct span		 pool = ask->words_n > 2 ? ask->words[2] : SPAN_NONE;
+	struct dead_result	 r;
+	bool			 retry = span_is(what, "retry");
+
+	if (span_is(what, "show") && ask->words_n == 2) {
+		if (dead_show(sup, name, client_doc(cl)) > 0)
+			client_answer(cl, CTL_EXIT_OK, "");
+		else
+			client_end(cl, CTL_EXIT_NOTFOUND, "no dead letter has this id;"
+			    " 'bulkheadctl show dead' lists them");
+		return;
+	}
+	if ((!retry && !span_is(what, "drop")) || (pool.n > 0 && !span_is(name, "all"))) {
+		client_end(cl, CTL_EXIT_USAGE, "usage: bulkheadctl dead show ID,"
+		    " dead retry ID|all [POOL], dead drop ID|all [POOL]");
+		return;
+	}
+	r = retry ? dead_retry(sup, name, pool) : dead_drop(sup, name, pool);
+	if (r.n == 0) {
+		client_end(cl, CTL_EXIT_NOTFOUND, span_is(name, "all") ? "there is no dead letter" :
+		    "no dead letter has this id; 'bulkheadctl show dead' lists them");
+		return;
+	}
+	log_notice("%s %s n=%zu of=%zu", cl->tag, retry ? "puts dead letters back" :
+	    "lets dead letters go", r.done, r.n);
+	if (r.done < r.n)
+		client_endf(cl, CTL_EXIT_FAILED, "%zu of %zu put back; of the others: %s", r.done,
+		    r.n, r.why);
+	else
+		client_endf(cl, CTL_EXIT_OK, "%zu %s %s", r.n, r.n == 1 ? "delivery" : "deliveries",
+		    retry ? "put back" : "let go");
 }
 
 /* Is this one whole JSON value? */

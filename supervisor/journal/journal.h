@@ -298,6 +298,8 @@ bool	 journal_tight(struct journal *);
  * deliveries.
  */
 size_t	 journal_explain(struct journal *, uint64_t object, struct buf *out);
+/* One row of it. */
+void	 journal_path(const struct delivery *, struct buf *out);
 
 const char *dlv_state_name(const struct delivery *);	/* of a finished one: how */
 const char *dlv_aside_name(enum dlv_aside);

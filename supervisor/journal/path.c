@@ -70,6 +70,15 @@ one_delivery(struct json_out *o, const struct delivery *d)
 	json_obj_end(o);
 }
 
+void
+journal_path(const struct delivery *d, struct buf *out)
+{
+	struct json_out	 o;
+
+	json_out_init(&o, out);
+	one_delivery(&o, d);
+}
+
 size_t
 journal_explain(struct journal *j, uint64_t object, struct buf *out)
 {

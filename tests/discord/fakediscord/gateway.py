@@ -24,6 +24,7 @@ INTENTS = {
     "CHANNEL_CREATE": (1 << 0, 1 << 0),
     "CHANNEL_UPDATE": (1 << 0, 1 << 0),
     "CHANNEL_DELETE": (1 << 0, 1 << 0),
+    "INTERACTION_CREATE": (0, 0),       # comes without asking
 }
 MEMBERS_EVERY_S = 30.0
 MEMBERS_MATCHED = 100
@@ -167,7 +168,7 @@ class Gateway:
         bit = INTENTS[t][0 if guild_id else 1]
         raw = bare = bare_raw = None
         for session in list(self.sessions.values()):
-            if not session.intents & bit or not self.owns(session, guild_id):
+            if (bit and not session.intents & bit) or not self.owns(session, guild_id):
                 continue
             if "content" in d and not session.intents & CONTENT and not self.world.content_visible(d):
                 if bare is None:

@@ -231,8 +231,16 @@ def my_guilds(server, params, query, body):
                  | {"owner": False, "permissions": server.world.roles()[0]["permissions"]}]
 
 
-def no_interaction(server, params, query, body):
-    raise Refused(404, 10062, "Unknown interaction")
+def callback(server, params, query, body):
+    """The first answer counts."""
+    interaction_id = params["interaction_id"]
+    if server.interactions.get(params["interaction_token"]) != interaction_id:
+        raise Refused(404, 10062, "Unknown interaction")
+    if interaction_id in server.callbacks:
+        raise Refused(400, 40060, "Interaction has already been acknowledged.")
+    server.callbacks[interaction_id] = body
+    server.records.show("callback", id=interaction_id, content=(body.get("data") or {}).get("content", ""))
+    return 204, None
 
 
 def no_webhook(server, params, query, body):
@@ -264,7 +272,7 @@ ROUTES = {
     "get_guild_member": get_member,
     "list_my_guilds": my_guilds,
     "create_dm": create_dm,
-    "create_interaction_response": no_interaction,
+    "create_interaction_response": callback,
     "execute_webhook": no_webhook,
     "get_original_webhook_message": no_webhook,
     "update_original_webhook_message": no_webhook,

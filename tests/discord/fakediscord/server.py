@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+import time
 
 from aiohttp import web
 
@@ -27,6 +28,8 @@ class FakeDiscord:
         self.rest = Rest(self)
         self.admin = Admin(self)
         self.gateway = None
+        self.interactions = {}          # token -> id
+        self.callbacks = {}             # id -> body of its first answer
         self.port = self.opts.port
         self.resume_port = self.opts.resume_port
         self.dead_port = None           # bound, never listening: connections are refused
@@ -185,6 +188,40 @@ class FakeDiscord:
             d["message_author_id"] = message["author"]["id"]
         self.records.show("unreact" if remove else "react", channel_id=channel_id, id=message_id, emoji=emoji)
         self.gateway.dispatch("MESSAGE_REACTION_REMOVE" if remove else "MESSAGE_REACTION_ADD", d, channel_id)
+
+    def purge(self, channel_id, message_ids):
+        """Several deletions in one event."""
+        for message_id in message_ids:
+            self.world.delete(channel_id, message_id)
+        self.records.show("purge", channel_id=channel_id, ids=list(message_ids))
+        self.gateway.dispatch("MESSAGE_DELETE_BULK", {"ids": list(message_ids), **self.place(channel_id)}, channel_id)
+
+    def type(self, channel_id, author=None):
+        user = self.world.users[author] if author else self.world.people[0]
+        self.gateway.dispatch("TYPING_START", {"user_id": user["id"], "timestamp": int(time.time()),
+                                               **self.place(channel_id)}, channel_id)
+
+    def rename(self, channel_id, name):
+        channel = self.world.channels[channel_id]
+        channel["name"] = name
+        self.gateway.dispatch("CHANNEL_UPDATE", channel, channel_id)
+
+    def place(self, channel_id):
+        guild = {"guild_id": self.world.guild_id} if "guild_id" in self.world.channels[channel_id] else {}
+        return {"channel_id": channel_id, **guild}
+
+    def interact(self, channel_id, command="ask"):
+        """A user calls a command; its answers are in `callbacks`, by the id that is returned."""
+        world = self.world
+        interaction_id = world.new_id()
+        token = f"interaction-{interaction_id}"
+        self.interactions[token] = interaction_id
+        self.records.show("interact", channel_id=channel_id, id=interaction_id, content=command)
+        self.gateway.dispatch("INTERACTION_CREATE", {
+            "id": interaction_id, "application_id": world.application_id, "type": 2, "token": token, "version": 1,
+            "data": {"id": world.application_id, "name": command, "type": 1}, "user": world.people[0],
+            "locale": "en-US", "entitlements": [], **self.place(channel_id)}, channel_id)
+        return interaction_id
 
     def readable(self, message):
         """A message as REST shows it: the portal's setting decides about content, not the intents."""

@@ -144,5 +144,22 @@ class Fake(LoopThread):
     def delete(self, channel_id, message_id):
         return self.call(self.server.delete, channel_id, message_id)
 
+    def purge(self, channel_id, message_ids):
+        return self.call(self.server.purge, channel_id, message_ids)
+
+    def type(self, channel_id, author=None):
+        return self.call(self.server.type, channel_id, author)
+
+    def rename(self, channel_id, name):
+        return self.call(self.server.rename, channel_id, name)
+
+    def interact(self, channel_id, command="ask"):
+        return self.call(self.server.interact, channel_id, command)
+
+    @property
+    def callbacks(self):
+        """{interaction id: body of its one answer}"""
+        return dict(self.server.callbacks)
+
     def react(self, channel_id, message_id, emoji, author=None, remove=False):
         return self.call(self.server.react, channel_id, message_id, emoji, author, remove)
