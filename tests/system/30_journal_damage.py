@@ -112,4 +112,6 @@ def test_damaged(bots, wreck, batch):
                 assert damaged or accounted_for(known), f"sample {sample}: {missing} is missing and nothing says so"
             if damaged:
                 assert "damage" in bot.log(), "it says what it dropped"
+                doubts = [row for row in bot.ask("show", "dead")["dead"] if row["reason"] == "in doubt"]
+                assert bot.counters()["deliveries_doubt"] == len(doubts), f"sample {sample}: each is counted and shown"
             assert bot.stop() == 0
