@@ -145,7 +145,7 @@ def test_too_long_for_the_model(polite, model, chats):
     assert len(model.requests) == 3 and "old old" not in str(told(model)) and told(model)[-1][1].endswith("and now?")
 
 
-@pytest.mark.parametrize("how", ["word", "reaction", "deleted"])
+@pytest.mark.parametrize("how", ["word", "reaction", "deleted", "question"])
 def test_the_asker_stops_it(polite, model, chats, how):
     bot = chats(polite, model)
     channel = polite.channels[0]
@@ -160,7 +160,7 @@ def test_the_asker_stops_it(polite, model, chats, how):
     elif how == "reaction":
         polite.react(channel, message, STOP)
     else:
-        polite.delete(channel, message)
+        polite.delete(channel, said["id"] if how == "question" else message)
     at = time.monotonic()
     assert model.wait(lambda: model.requests[-1]["end"], 10) == "client closed", "the model's connection is closed"
     assert model.requests[-1]["closed_t"] - at < 2, "at once"
@@ -168,6 +168,9 @@ def test_the_asker_stops_it(polite, model, chats, how):
     if how != "deleted":
         assert shown(polite, channel)[0]["content"].endswith("\u23f9 stopped")
     assert len(model.requests) == 1 and len(shown(polite, channel)) == (how != "deleted")
+    if how == "question":
+        states = {d["event"]: d["state"] for d in bot.ask("explain", said["id"])["deliveries"]}
+        assert states == {"MESSAGE_CREATE": "cancelled", "MESSAGE_DELETE": "finished"}
 
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(64))
