@@ -145,7 +145,7 @@ def test_too_long_for_the_model(polite, model, chats):
     assert len(model.requests) == 3 and "old old" not in str(told(model)) and told(model)[-1][1].endswith("and now?")
 
 
-@pytest.mark.parametrize("how", ["word", "reaction", "deleted", "question"])
+@pytest.mark.parametrize("how", ["word", "reaction", "deleted", "question", "old generation"])
 def test_the_asker_stops_it(polite, model, chats, how):
     bot = chats(polite, model)
     channel = polite.channels[0]
@@ -157,7 +157,10 @@ def test_the_asker_stops_it(polite, model, chats, how):
     polite.react(channel, message, STOP, author=stranger)
     if how == "word":
         polite.say(channel, "Stop!")
-    elif how == "reaction":
+    elif how in ("reaction", "old generation"):
+        if how == "old generation":             # it writes on beside the new workers, and still hears of it
+            bot.ctl("--no-wait", "restart", "chat", "--rolling")
+            wait_for(lambda: bot.worker("chat.0")["generation"] == 2 and bot.worker("chat.0")["state"] == "ready", 20, "renewed")
         polite.react(channel, message, STOP)
     else:
         polite.delete(channel, said["id"] if how == "question" else message)
