@@ -37,6 +37,7 @@ LIBS_WRK := $(shell pkg-config --libs $(PKGS_WRK)) -lm
 LIBS_CTL := $(shell pkg-config --libs $(PKGS_CTL))
 
 COMMON_SRCS := \
+	common/address.c \
 	common/histo.c common/span.c common/mem.c common/clock.c common/loop.c common/log.c \
 	common/logfmt.c common/lograte.c \
 	common/count.c common/fault.c common/chan.c common/msg.c common/json.c \
@@ -86,6 +87,7 @@ PROGRAMS := $(BUILD)/bulkheadd $(BUILD)/bulkhead-worker $(BUILD)/bulkheadctl
 # One program per unit test, linked with the archives: what it does not name is not linked.
 # One a line: neighbours' additions do not meet.
 UNIT_TESTS := \
+	test_address \
 	test_backfill \
 	test_calls \
 	test_capture \
