@@ -37,7 +37,7 @@ LIBS_WRK := $(shell pkg-config --libs $(PKGS_WRK)) -lm
 LIBS_CTL := $(shell pkg-config --libs $(PKGS_CTL))
 
 COMMON_SRCS := \
-	common/address.c \
+	common/address.c common/measure.c \
 	common/histo.c common/span.c common/mem.c common/clock.c common/loop.c common/log.c \
 	common/logfmt.c common/lograte.c \
 	common/count.c common/fault.c common/chan.c common/msg.c common/json.c \
@@ -45,6 +45,7 @@ COMMON_SRCS := \
 	common/cfg.c common/cfgrow.c common/cfgscan.c common/cfgcheck.c common/cfgload.c common/cfgdiff.c
 
 SUPERVISOR_SRCS := \
+	supervisor/delivery/took.c \
 	supervisor/gateway/envelope.c supervisor/gateway/inflate.c supervisor/gateway/session.c \
 	supervisor/gateway/identify.c supervisor/gateway/payload.c supervisor/gateway/lwsloop.c \
 	supervisor/gateway/deaf.c supervisor/gateway/gateway.c \
@@ -116,6 +117,7 @@ UNIT_TESTS := \
 	test_logfmt \
 	test_loop \
 	test_mailbox \
+	test_measure \
 	test_mem \
 	test_model \
 	test_msg \

@@ -20,6 +20,7 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/measure.h"
 #include "common/mem.h"
 #include "common/request.h"
 #include "worker/chat/chat.h"
@@ -124,6 +125,32 @@ send_counts(struct wrk *w)
 }
 
 static void
+send_measures(struct wrk *w)
+{
+	struct buf		 b = { 0 };
+	struct measured		 d;
+	struct msg_MEASURE	 m;
+
+	for (int i = 0; i < MEASURE__N; i++) {
+		if (measure_of_pools((enum measure)i) || !measure_take((enum measure)i, &d))
+			continue;
+		buf_reset(&b);
+		for (size_t step = 0; step < MEASURE_STEPS; step++) {
+			if (d.steps[step] == 0)
+				continue;
+			msg_list_u64(&b, step);
+			msg_list_u64(&b, d.steps[step]);
+		}
+		m = (struct msg_MEASURE){
+			.name = span_of(measure_name((enum measure)i)), .sum_us = d.sum_us,
+			.steps = msg_list_of(&b),
+		};
+		link_send(w->link, MSG_MEASURE, &m);
+	}
+	buf_fini(&b);
+}
+
+static void
 tick(void *arg)
 {
 	struct wrk	*w = arg;
@@ -147,6 +174,7 @@ on_beat(void *arg)
 	struct wrk	*w = arg;
 
 	send_counts(w);
+	send_measures(w);
 	note_late(w->board, loop_late(w->loop));
 	timer_arm_ms(w->beat, w->beat_ms);
 }
@@ -521,6 +549,7 @@ wrk_fini(struct wrk *w)
 	rest_free(&w->rest);
 	if (w->link != NULL) {
 		send_counts(w);
+		send_measures(w);
 		link_flush(w->link, FLUSH_MS);
 	}
 	link_free(&w->link);

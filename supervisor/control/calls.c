@@ -26,6 +26,7 @@
 #include "common/tree.h"
 #include "proto/contract.h"
 #include "supervisor/control/calls.h"
+#include "supervisor/delivery/took.h"
 
 #define NONCE_MS	60000	/* guarantee 8; Discord remembers a nonce for minutes */
 #define CALL_GRACE_MS	1000	/* the rest worker has the same deadline and answers first */
@@ -668,9 +669,11 @@ note_effect(struct calls *cs, const struct call *c, const struct msg_RESULT *res
 	d = journal_find(cs->journal, c->delivery);
 	if (d == NULL || d->state == DLV_FINISHED)
 		return;
-	if (is_final(res))
+	if (is_final(res)) {
+		if (res->error == ERR_OK)
+			took_answered(d, clock_wall_ms());
 		journal_effect(cs->journal, d, c->ordinal, res->status, res->id);
-	else if (is_undone(c, res))
+	} else if (is_undone(c, res))
 		journal_unasked(cs->journal, d, c->ordinal);
 }
 

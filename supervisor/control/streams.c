@@ -20,6 +20,7 @@
 #include "proto/contract.h"
 #include "supervisor/control/streams.h"
 #include "supervisor/delivery/answer.h"
+#include "supervisor/delivery/took.h"
 
 #define STATE_OPEN	1	/* STREAM_STATE.state */
 #define STATE_ASKING	2
@@ -490,9 +491,10 @@ made(struct streams *st, struct kept *k, const struct msg_STREAM_STATE *m)
 
 	if (fault_hits(FAULT_SUP_CRASH_EFFECT, answer_message_route(k->channel, text)))
 		raise(SIGKILL);
-	if (d != NULL)
-		journal_effect(st->journal, d, ANSWER_MESSAGE(k->ordinal, m->index), 200,
-		    m->message);
+	if (d == NULL)
+		return;
+	took_answered(d, clock_wall_ms());
+	journal_effect(st->journal, d, ANSWER_MESSAGE(k->ordinal, m->index), 200, m->message);
 }
 
 /* A reply that was cut short is not done: the next attempt goes on with it, if there is one. */

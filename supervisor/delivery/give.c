@@ -5,6 +5,7 @@
 
 #include "common/count.h"
 #include "supervisor/delivery/state.h"
+#include "supervisor/delivery/took.h"
 
 #define EVENT_FRESH	1u
 #define EVENT_REPLAYED	2u
@@ -55,6 +56,7 @@ give(struct qline *l, struct delivery *d)
 	key_update(p, k);
 
 	journal_given(q->journal, d, w->tag, q->ops->now_ms(q->arg));
+	took_given(d);
 	COUNT(deliveries_given);
 	buf_reset(&q->effects);
 	for (size_t i = 0; i < d->effects_n; i++) {

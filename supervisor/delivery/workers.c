@@ -9,6 +9,7 @@
 #include "common/count.h"
 #include "supervisor/delivery/poison.h"
 #include "supervisor/delivery/state.h"
+#include "supervisor/delivery/took.h"
 
 /* NACK.reason, as messages.def says. */
 enum nack { NACK_DRAINING = 1, NACK_FAILED, NACK_REFUSED, NACK_DEADLINE };
@@ -200,8 +201,10 @@ queue_ack(struct qworker *w, uint64_t delivery)
 	d->overdue = false;
 	if (d->ending == ENDS_CANCELLED)
 		queue_end_cancelled(q, d);
-	else
+	else {
+		took_handled(d, q->ops->now_ms(q->arg));
 		journal_finished(q->journal, d, q->ops->now_ms(q->arg));
+	}
 	COUNT(deliveries_acked);
 	key_update(w->pool, k);
 	return 0;

@@ -14,6 +14,7 @@
 #include "common/count.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/measure.h"
 #include "common/url.h"
 #include "supervisor/gateway/deaf.h"
 #include "supervisor/gateway/gateway.h"
@@ -455,9 +456,11 @@ on_message(struct gateway *g, struct span message)
 		break;
 	case 11:
 		g->ack_at = now(g);
-		if (!mono_is_never(g->beat_written))
+		if (!mono_is_never(g->beat_written)) {
 			g->st.latency_us = g->ack_at.us > g->beat_written.us ?
 			    g->ack_at.us - g->beat_written.us : 0;
+			measure_add(MEASURE_gateway_latency, NULL, g->st.latency_us);
+		}
 		feed(g, SEV_RX_ACK);
 		break;
 	default:

@@ -22,6 +22,7 @@
 #include "common/count.h"
 #include "common/fault.h"
 #include "common/log.h"
+#include "common/measure.h"
 #include "common/mem.h"
 #include "proto/contract.h"
 #include "supervisor/pool/child.h"
@@ -238,6 +239,27 @@ take_count(const struct msg_COUNT *m, const char **why_r)
 	return 0;
 }
 
+static int
+take_measure(const struct child *c, const struct msg_MEASURE *m, const char **why_r)
+{
+	struct msg_list_iter	 it = { m->steps.raw, 0 };
+	uint64_t		 step, n;
+
+	if (!c->rest) {
+		*why_r = "MEASURE from a worker that is no rest worker";
+		return -1;
+	}
+	while (msg_list_more(&it)) {
+		if (!msg_list_next_u64(&it, &step) || !msg_list_next_u64(&it, &n)) {
+			*why_r = "MEASURE with a column of the wrong kind";
+			return -1;
+		}
+		(void)measure_gain(m->name, step, n);
+	}
+	(void)measure_gain_sum(m->name, m->sum_us);
+	return 0;
+}
+
 static void
 take_session(struct child *c, const struct msg_SESSION *m)
 {
@@ -277,6 +299,8 @@ take(struct child *c, const struct msg_in *in, const char **why_r)
 		return 0;
 	case MSG_COUNT:
 		return take_count(&in->COUNT, why_r);
+	case MSG_MEASURE:
+		return take_measure(c, &in->MEASURE, why_r);
 	case MSG_SESSION:
 		take_session(c, &in->SESSION);
 		return 0;

@@ -12,6 +12,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/measure.h"
 #include "common/mem.h"
 #include "common/resolve.h"
 #include "common/tree.h"
@@ -39,6 +40,7 @@ struct request {
 	struct route		 route;
 	struct limit_ticket	 ticket;
 	struct mono		 asked, deadline;
+	struct mono		 came, left;	/* to us; on the wire for the last time, or never */
 	struct timer		*due;		/* the deadline */
 	struct http_call	*http;		/* on the wire, or waiting for the name */
 	unsigned		 retries, limited;
@@ -264,6 +266,9 @@ go(void *arg, struct lane_item *item)
 		return;
 	}
 	r->wire_n++;
+	if (mono_is_never(rq->left))
+		measure_add(MEASURE_rest_wait, NULL, now.us - rq->came.us);
+	rq->left = now;
 	COUNT(rest_requests);
 }
 
@@ -508,9 +513,10 @@ on_answer(const struct curl_answer *a, void *arg)
 
 	rq->http = NULL;
 	r->wire_n--;
-	if (a->answered)
+	if (a->answered) {
+		measure_add(MEASURE_rest_time, NULL, clock_mono().us - rq->left.us);
 		answered(rq, a);
-	else
+	} else
 		no_answer(rq, a);
 	pump(r);
 	over_if_empty(r);
@@ -659,6 +665,7 @@ request_new(struct rest *r, const struct msg_CALL *m)
 	rq->ordinal = m->ordinal;
 	rq->repeated = m->asked_ms != 0;
 	rq->asked.us = now.us / 1000 > m->asked_ms ? now.us - m->asked_ms * 1000 : 1;
+	rq->came = now;
 	rq->deadline = mono_add_ms(now, m->deadline_ms);
 	rq->due = timer_new(r->loop, on_due, rq);
 	timer_arm_at(rq->due, rq->deadline);
