@@ -1,8 +1,13 @@
 """SIGTERM at any moment: out within the bound, status 0, no child left, nothing leaked."""
 
+import json
+import os
+import pathlib
+import re
 import signal
 import socket
 import threading
+import time
 
 import pytest
 from fakediscord import threaded
@@ -16,12 +21,14 @@ def stop_options():
     return {"drain": 3, "last_word": 2, "rest_grace": 1}
 
 
-def stops(bot, status=0):
+def stops(bot, status=0, orphans_s=0):
     bot.wanted = False
     bot.process.send_signal(signal.SIGTERM)
     assert bot.process.wait(BOUND_S) == status, bot.log()
-    left = [pid for pid in bot.children_ever() if alive(pid)]
-    assert not left, f"children left: {left}"
+
+    def left():
+        return [pid for pid in bot.children_ever() if alive(pid)]
+    wait_for(lambda: not left(), orphans_s, f"children left: {left()}")
     for line in ("LeakSanitizer", "AddressSanitizer", "runtime error"):
         assert line not in bot.log()
 
@@ -51,6 +58,125 @@ def test_while_retrying(polite, bots):
     bot.start()
     wait_for(lambda: bot.socket.exists() and bot.status()["gateway"]["state"].lower() == "backoff", 20, "backing off")
     stops(bot)
+
+
+def stall_config(bot, fake):
+    """The configuration is a pipe that nobody writes to: its reader waits."""
+    bot.conf.unlink()
+    os.mkfifo(bot.conf, 0o600)
+    return lambda: children(bot.pid)
+
+
+def stall_leftovers(bot, fake):
+    """The rest worker of a killed predecessor still has a request on the wire."""
+    bot.start().ready()
+    fake.slow(n=1, delay_s=300, method="POST")
+    fake.say(fake.channels[0], "!ping")
+    wait_for(lambda: any(r["method"] == "POST" for r in fake.requests), 10, "on the wire")
+    bot.process.kill()
+    bot.process.wait()
+    return lambda: bot.logged(r"rest\.\d#1 of the former supervisor still runs")
+
+
+def stall_api(bot, fake):
+    fake.slow(n=1000, delay_s=300, method="GET")
+    return lambda: any(r["path"].endswith("/gateway/bot") for r in fake.requests)
+
+
+def stall_api_retried(bot, fake):
+    fake.fail(n=1000, status=503, method="GET")
+    return lambda: len([r for r in fake.requests if r["path"].endswith("/gateway/bot")]) > 1
+
+
+def stall_hello(bot, fake):
+    fake.no_hello(5)
+    return lambda: fake.connections
+
+
+def stall_identify(bot, fake):
+    fake.no_ready(5)
+    return lambda: fake.identifies
+
+
+def stall_worker(bot, fake):
+    bot.env["BULKHEAD_FAULTS"] = "worker.no_ready=slot=echo.0"
+    return lambda: bot.socket.exists() and bot.worker("echo.0")["state"] == "starting"
+
+
+def children(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+
+
+STALLS = [stall_config, stall_leftovers, stall_api, stall_api_retried, stall_hello, stall_identify, stall_worker]
+
+
+@pytest.mark.parametrize("stall", STALLS, ids=lambda f: f.__name__.removeprefix("stall_"))
+def test_at_each_phase_of_a_start(polite, bots, stall):
+    """Every step of the start, made to wait: SIGTERM ends it at once or within the bound of what it waits for."""
+    bot = bots(polite, **stop_options())
+    there = stall(bot, polite)
+    bot.start()
+    wait_for(there, 20, stall.__name__)
+    began = time.monotonic()
+    # Those of a predecessor are not ours: they end by themselves within rest_grace.
+    stops(bot, orphans_s=2 if stall is stall_leftovers else 0)
+    if stall is not stall_leftovers:
+        assert time.monotonic() - began < 3, "nothing of it has anything to finish"
+
+
+def test_the_report_of_what_was_cut(polite, bots):
+    """One finishes in T1, one is cut with its message half written, one worker has to be killed."""
+    bot = bots(polite, pools={"echo": {}, "bad": {"events": ["MESSAGE_REACTION_ADD"]}}, hang=600, drain=2, last_word=1, rest_grace=1,
+               env={"BULKHEAD_FAULTS": "worker.spin=slot=bad.0,match=emoji"})
+    bot.start().ready()
+    polite.react(polite.channels[2], polite.say(polite.channels[2], "hm")["id"], "\U0001f525")
+    cut = polite.say(polite.channels[0], "!stream 160")
+    assert polite.wait(lambda: polite.replies_to(cut["id"]), 20)
+    polite.slow(n=1, delay_s=1, method="POST")
+    done = polite.say(polite.channels[1], "!ping")
+    wait_for(lambda: bot.worker("echo.0")["open"] == 3, 10, "echo has both, and hears itself")
+    bot.wanted = False
+    told = json.loads(bot.ctl("-j", "stop"))
+    assert bot.process.wait(5) == 0
+    assert polite.replies_to(done["id"]), "finished within T1"
+    assert told["finished"] >= 1 and told["handed_back"] + told["taken_back"] >= 3, told
+    left = {(row["pool"], row["object"]) for row in told["left"]}
+    assert ("echo", cut["id"]) in left and any(pool == "bad" for pool, _ in left), told
+    assert next(row for row in told["left"] if row["object"] == cut["id"])["key"] == polite.channels[0]
+    assert told["streams_cut"] == 1 and len(told["killed"]) == 1 and told["killed"][0].startswith("bad.0#1"), told
+    assert 2000 <= told["handlers_ms"] < 6000 and told["total_ms"] >= told["handlers_ms"] + told["rest_ms"]
+    assert not told["hurried"]
+    log = bot.log()
+    assert re.search(rf"stopped with dlv#\w+ unfinished: pool=echo .*object={cut['id']} key={polite.channels[0]}", log)
+    assert re.search(r"stop: held=\d+ finished=\d+ handed_back=\d+ .*killed=1 handlers_ms=", log)
+    polite.calm()
+    bot.env.pop("BULKHEAD_FAULTS")
+    bot.start().ready()
+    want = " ".join(f"word{i}" for i in range(1, 161))
+
+    def shown():
+        messages = polite.call(lambda: list(polite.server.world.messages[polite.channels[0]].values()))
+        return " ".join(m["content"] for m in messages if m["author"]["id"] == polite.bot_id)
+    wait_for(lambda: shown() == want, 60, "the next start goes on with it")
+
+
+def test_for_good(polite, bots):
+    """stop --final closes with 1000 and the next start identifies; a plain one resumes."""
+    bot = bots(polite, **stop_options())
+    bot.start().ready()
+    bot.ctl("stop")
+    bot.process.wait(5)
+    bot.start().ready()
+    assert len(polite.identifies) == 1 and len(polite.resumes) == 1
+    text = bot.ctl("stop", "--final")
+    assert text.startswith("stopped\n") and "in all" in text
+    bot.process.wait(5)
+    bot.start().ready()
+    assert len(polite.identifies) == 2 and len(polite.resumes) == 1
+    assert bot.ctl_run("stop", "--now").returncode == 64
 
 
 def test_at_once(polite, bots):

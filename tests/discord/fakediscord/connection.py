@@ -288,6 +288,8 @@ class Connection:
             return gateway.faults.token_revoked()
         if answer:
             return self.invalidate(False)
+        if gateway.faults.take("no_ready"):
+            return None
         self.blobs = bool(d.get("compress")) and self.deflate is None
         return gateway.begin(self, d["intents"], d.get("shard"))
 

@@ -128,6 +128,11 @@ class Faults:
         self.armed["no_hello"] = n
         self.note("no_hello", n=n)
 
+    def no_ready(self, n=1):
+        """The next n IDENTIFYs are not answered."""
+        self.armed["no_ready"] = n
+        self.note("no_ready", n=n)
+
     def op7_first(self, n=1):
         """The next n connections get op 7 instead of HELLO."""
         self.armed["op7_first"] = n
