@@ -449,6 +449,14 @@ put_live(struct sup *sup, struct json_out *o, const struct child *c)
 	json_arr_end(o);
 	kv_u64_or_null(o, "max_rss_kib", null_of_0(u.hwm_kib));
 	kv_u64_or_null(o, "fds", null_of_0(u.fds));
+	json_key(o, "limits");
+	json_obj(o);
+	kv_u64_or_null(o, "memory_bytes", null_of_0(u.memory_bytes));
+	json_kv_cstr(o, "memory_by", u.memory_by);
+	json_kv_cstr(o, "memory_why", u.memory_why);
+	kv_u64_or_null(o, "files", null_of_0(u.files));
+	json_kv_u64(o, "core_bytes", u.core_bytes);
+	json_obj_end(o);
 }
 
 /* A process beside the one that holds its place. */

@@ -426,6 +426,27 @@ print_running(FILE *f, const json_t *w)
 	fputc('\n', f);
 }
 
+/* What one worker may use, and who sees to it. */
+static void
+print_limits(FILE *f, const json_t *w)
+{
+	const json_t	*l = json_object_get(w, "limits");
+	const char	*why = json_string_value(json_object_get(l, "memory_why"));
+
+	if (json_is_integer(json_object_get(l, "memory_bytes"))) {
+		fprintf(f, "%-12s%" PRIu64 " MiB of memory, %s%s", "limit",
+		    get_u64(l, "memory_bytes") >> 20, get_str(l, "memory_by"),
+		    why == NULL ? "" : ": ");
+		print_clean(f, why == NULL ? "" : why, "");
+		fputc('\n', f);
+	}
+	if (json_is_integer(json_object_get(l, "files")))
+		fprintf(f, "%-12s%" PRIu64 " descriptors\n", "limit", get_u64(l, "files"));
+	if (get_u64(l, "core_bytes") != 0)
+		fprintf(f, "%-12s%" PRIu64 " bytes of core file\n", "limit",
+		    get_u64(l, "core_bytes"));
+}
+
 static void
 print_worker(FILE *f, const json_t *w)
 {
@@ -456,6 +477,7 @@ print_worker(FILE *f, const json_t *w)
 	}
 	if (json_is_integer(json_object_get(w, "fds")))
 		fprintf(f, "%-12s%" PRIu64 " descriptors\n", "files", get_u64(w, "fds"));
+	print_limits(f, w);
 	if (json_is_integer(json_object_get(w, "quiet_ms")))
 		print_running(f, w);
 	print_holding(f, "", json_object_get(w, "held"), get_u64(w, "open"));

@@ -606,11 +606,15 @@ recycle(struct place *pl, const struct recycle_limits *l)
 	struct recycle_use	 use = {
 		.age_ms = child_age_ms(h->child), .deliveries = h->finished, .jitter = h->jitter,
 	};
+	struct limits		 own = pool_limits(pl->pool);
 	struct proc_stat	 st;
 	char			 why[128];
 
 	if (l->rss_bytes != 0 && proc_stat(child_pid(h->child), &st))
 		use.rss_bytes = st.rss_kib * 1024;
+	/* Too late for a successor: the next look at its memory kills it. */
+	if (limits_above(&own, use.rss_bytes / 1024))
+		return false;
 	if (recycle_due(l, &use, why, sizeof(why)) == NULL)
 		return false;
 	log_notice("%s is recycled: %s", child_tag(h->child), why);
@@ -630,11 +634,13 @@ changes_recycle(struct pools *ps)
 	ps->recycle_looked = now;
 	EACH_POOL(ps, p) {
 		const struct cfg_pool	*cp = pool_cfg(p);
+		struct limits		 own = pool_limits(p);
 		struct recycle_limits	 l;
 
 		if (cp == NULL || p->stopping || is_recycling(p))
 			continue;
-		l = (struct recycle_limits){ cp->max_age_ms, cp->max_deliveries, cp->max_rss_bytes };
+		l = (struct recycle_limits){ cp->max_age_ms, cp->max_deliveries,
+		    limits_recycle_bytes(&own, cp->max_rss_bytes) };
 		if (l.age_ms == 0 && l.deliveries == 0 && l.rss_bytes == 0)
 			continue;
 		for (size_t i = 0; i < p->places_n; i++) {

@@ -50,6 +50,10 @@ struct child {
 	uint64_t		 generation;
 	bool			 rest;
 	uint64_t		 hang_ms, stopped_ms, start_deadline_ms;
+	struct limits		 limits;
+	struct cgroups		*cgroups;
+	struct cgroup		 group;
+	char			 group_why[256];	/* why there is none; empty */
 
 	pid_t			 pid;
 	int			 pidfd, err_fd;		/* -1: closed */
@@ -445,6 +449,32 @@ say_hello(struct child *c, const struct child_spec *sp)
 
 static void	 pid_readable(int, int, void *);
 
+/* Where it can have one and needs one. */
+static void
+enter_group(struct child *c)
+{
+	const char	*why = c->cgroups->why;
+
+	c->group.procs_fd = -1;
+	if (c->limits.memory_bytes == 0)
+		return;
+	if (c->cgroups->version != CGROUP_NONE &&
+	    cgroup_make(c->cgroups, c->tag, c->limits.memory_bytes, &c->group, &why) == 0)
+		return;
+	snprintf(c->group_why, sizeof(c->group_why), "%s", why);
+}
+
+/* It started without, from the next one on: better a limit that is watched than no worker. */
+static void
+group_refused(struct child *c)
+{
+	snprintf(c->cgroups->why, sizeof(c->cgroups->why),
+	    "%s could not enter the group that was made for it", c->tag);
+	log_warnx("%s in %s: memory limits are kept by looking", c->cgroups->why,
+	    c->cgroups->path);
+	c->cgroups->version = CGROUP_NONE;
+}
+
 static const struct chan_ops link_ops = { .on_frame = on_frame, .on_gone = on_gone };
 
 struct child *
@@ -454,7 +484,7 @@ child_spawn(struct loop *l, const struct child_spec *sp, const struct child_ops 
 	struct child	*c = mem_alloc(sizeof(*c));
 	struct spawn_what what = {
 		.program = sp->program, .argv = sp->argv, .env = sp->env, .env_n = sp->env_n,
-		.rest = sp->rest,
+		.rest = sp->rest, .files = sp->limits.files, .core_bytes = sp->limits.core_bytes,
 	};
 	struct proc_stat self;
 	struct spawned	 sd;
@@ -469,14 +499,19 @@ child_spawn(struct loop *l, const struct child_spec *sp, const struct child_ops 
 	c->hang_ms = sp->hang_ms;
 	c->stopped_ms = sp->stopped_ms;
 	c->start_deadline_ms = sp->start_deadline_ms;
+	c->limits = sp->limits;
+	c->cgroups = sp->cgroups;
 	snprintf(c->pool, sizeof(c->pool), "%s", sp->pool);
 	snprintf(c->tag, sizeof(c->tag), "%s.%u#%" PRIu64, sp->pool, (unsigned)sp->slot,
 	    sp->generation);
 	c->born = clock_mono();
 	c->fork_rss_kib = proc_stat(getpid(), &self) ? self.rss_kib : UINT64_MAX;
 	snprintf(name, sizeof(name), "%s.%u", sp->pool, (unsigned)sp->slot);
+	enter_group(c);
+	what.cgroup_fd = c->group.procs_fd;
 	what.refuse = fault_hits_for(FAULT_CHILD_EXEC, name, span_of(c->tag));
 	if (spawn_worker(&what, &sd, why_r) == -1) {
+		cgroup_remove(c->cgroups, &c->group);
 		free(c);
 		return NULL;
 	}
@@ -492,6 +527,9 @@ child_spawn(struct loop *l, const struct child_spec *sp, const struct child_ops 
 	c->pid_watch = watch_new(l, c->pidfd, pid_readable, c);
 	watch_set(c->pid_watch, LOOP_READ);
 	c->timer = timer_new(l, grace_over, c);
+	if (c->group.procs_fd != -1)
+		close(c->group.procs_fd);
+	c->group.procs_fd = -1;
 	c->chan = chan_new(l, sd.link_fd, c->tag, PROTO_FRAME_MAX, &link_ops, c);
 	chan_out_max(c->chan, OUT_MAX_BYTES);
 	COUNT(worker_starts);
@@ -520,6 +558,7 @@ child_free(struct child **cp)
 		return;
 	*cp = NULL;
 	assert(c->reaped);
+	cgroup_remove(c->cgroups, &c->group);
 	stderr_close(c);
 	watch_free(&c->pid_watch);
 	close(c->pidfd);
@@ -639,8 +678,15 @@ child_use(const struct child *c, struct child_use *u)
 {
 	*u = (struct child_use){
 		.quiet_ms = c->pulse.quiet_ms, .rss_kib = c->rss_kib, .hwm_kib = c->hwm_kib,
-		.fds = c->fds,
+		.fds = c->fds, .memory_bytes = c->limits.memory_bytes,
+		.files = c->limits.files, .core_bytes = c->limits.core_bytes,
 	};
+	if (u->memory_bytes != 0) {
+		bool	 watched = c->group.path[0] == '\0';
+
+		u->memory_by = watched ? "watched" : cgroup_version_name(c->cgroups->version);
+		u->memory_why = watched ? c->group_why : NULL;
+	}
 	u->running = child_running(c, loop_now(c->loop), &u->running_ms);
 }
 
@@ -694,6 +740,19 @@ child_look(struct child *c, uint64_t elapsed_ms)
 	return life == LIFE_ASK ? LIFE_FINE : life;
 }
 
+bool
+child_too_large(struct child *c)
+{
+	char	 text[160];
+
+	if (c->reaped || !limits_above(&c->limits, c->rss_kib))
+		return false;
+	snprintf(text, sizeof(text), "out of memory: it uses %" PRIu64 " MiB, its limit is %" PRIu64
+	    " MiB", c->rss_kib / 1024, c->limits.memory_bytes / (1024 * 1024));
+	child_blame(c, DEATH_MEMORY, text);
+	return true;
+}
+
 /* ---- death ---- */
 
 static uint64_t
@@ -715,7 +774,7 @@ own_rss_kib(const struct child *c)
 }
 
 static void
-write_obituary(const struct child *c, struct obituary *o)
+write_obituary(struct child *c, struct obituary *o)
 {
 	char			 why[256];
 	struct death_facts	 f = {
@@ -737,6 +796,8 @@ write_obituary(const struct child *c, struct obituary *o)
 	o->sys_ms = timeval_ms(c->usage.ru_stime);
 	o->fds = c->fds;
 	o->words = c->words;
+	o->memory_bytes = c->limits.memory_bytes;
+	f.oom = cgroup_oom_kills(c->cgroups, &c->group) > 0;
 	o->scopes = child_scopes(c);
 	o->running = child_running(c, c->down_at, &o->running_ms);
 	if (c->up) {
@@ -748,6 +809,8 @@ write_obituary(const struct child *c, struct obituary *o)
 	if (WIFEXITED(c->status) && WEXITSTATUS(c->status) == SPAWN_EXIT_FAILED &&
 	    spawn_failed(c->board, c->program, why, sizeof(why)))
 		f.exec_failed = why;
+	if (f.exec_failed != NULL && spawn_failed_in_group(c->board))
+		group_refused(c);
 	obituary_judge(o, &f);
 }
 

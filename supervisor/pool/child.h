@@ -7,7 +7,9 @@
 #ifndef SUPERVISOR_CHILD_H
 #define SUPERVISOR_CHILD_H
 
+#include "supervisor/pool/cgroup.h"
 #include "supervisor/pool/life.h"
+#include "supervisor/pool/limits.h"
 #include "supervisor/pool/pool.h"
 
 struct child_spec {
@@ -19,6 +21,8 @@ struct child_spec {
 	uint64_t	 generation;
 	bool		 rest;			/* outlives the supervisor a moment: no PDEATHSIG */
 	uint64_t	 credit, hang_ms, stopped_ms, start_deadline_ms, drain_ms, last_word_ms;
+	struct limits	 limits;
+	struct cgroups	*cgroups;		/* outlives it; may lose its version */
 	struct msg_list	 options;		/* for HELLO */
 };
 
@@ -63,5 +67,7 @@ void		 child_patience(struct child *, uint64_t hang_ms, uint64_t stopped_ms);
  * LIFE_ASK has been seen to.
  */
 enum life	 child_look(struct child *, uint64_t elapsed_ms);
+/* Is it at its limit of memory, as of the last look?  Then it has been blamed. */
+bool		 child_too_large(struct child *);
 
 #endif

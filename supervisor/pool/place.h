@@ -103,6 +103,7 @@ struct pools {
 	struct loop_job		 settle;
 	TAILQ_HEAD(changes, change)  changes;
 	struct stop		 stops[2];	/* handlers, rest */
+	struct cgroups		 cgroups;
 	struct leftovers	*leftovers;
 	void			(*left_fn)(void *);
 	void			*left_arg;
@@ -141,6 +142,7 @@ struct pool	*pool_new(struct pools *, const struct cfg_pool *cp);
 void		 pool_free(struct pool **);
 struct holder	*holder_new(struct place *);
 void		 holder_free(struct holder **);		/* its process is gone */
+struct limits	 pool_limits(const struct pool *);
 struct place	*place_new(struct pool *, uint32_t no);
 /* Not wanted any more, whatever it is at: its process is ended in its order. */
 void		 holder_stop(struct holder *, const char *why);

@@ -171,6 +171,15 @@ record_child(struct pools *ps, const struct child *c)
 	journal_child(ps->journal, &jc);
 }
 
+struct limits
+pool_limits(const struct pool *p)
+{
+	const struct cfg_pool	*cp = pool_cfg(p);
+
+	return cp == NULL ? (struct limits){ 0 } :
+	    (struct limits){ cp->memory_bytes, cp->files, cp->core_bytes };
+}
+
 static const struct child_ops	 child_ops;
 
 static void
@@ -199,6 +208,9 @@ op_spawn(struct slot *s)
 		spec.env = cp == NULL ? NULL : cp->env.v;
 		spec.env_n = cp == NULL ? 0 : cp->env.n;
 	}
+	spec.cgroups = &ps->cgroups;
+	spec.limits = pool_limits(p);
+
 	throttle_started(&s->throttle, loop_now(ps->loop));
 	h->generation = pl->generation;
 	h->told = h->now = false;
@@ -416,6 +428,12 @@ look(void *arg)
 		switch (child_look(h->child, elapsed)) {
 		case LIFE_FINE:
 		case LIFE_ASK:
+			if (!child_too_large(h->child))
+				break;
+			/* It is to be killed, and has been blamed, as one that talks nonsense. */
+			log_warnx("%s is out of memory limit=%" PRIu64, child_tag(h->child),
+			    pool_limits(h->place->pool).memory_bytes);
+			(void)slot_event(&h->slot, SLEV_BROKE);
 			break;
 		case LIFE_HUNG:
 			log_warnx("%s is hung: no progress for ms=%" PRIu64 " scopes=%" PRIu64,
@@ -586,6 +604,7 @@ pools_new(struct loop *l, const struct cfg *cfg, struct journal *j, const char *
 	ps->program = mem_strdup(program);
 	ps->ops = *ops;
 	ps->arg = arg;
+	cgroups_init(&ps->cgroups, cfg->cgroup);
 	ps->look = timer_new(l, look, ps);
 	ps->settle = (struct loop_job){ .fn = settle, .arg = ps };
 	TAILQ_INIT(&ps->changes);
@@ -613,6 +632,7 @@ pools_free(struct pools **psp)
 	}
 	for (size_t i = 0; i < ps->n; i++)
 		pool_free(&ps->list[i]);
+	cgroups_fini(&ps->cgroups);
 	leftovers_free(&ps->leftovers);
 	loop_job_cancel(ps->loop, &ps->settle);
 	timer_free(&ps->look);
@@ -663,6 +683,7 @@ leftovers_gone(void *arg)
 	struct pools	*ps = arg;
 
 	leftovers_free(&ps->leftovers);
+	cgroups_sweep(&ps->cgroups, false);
 	ps->left_fn(ps->left_arg);
 }
 

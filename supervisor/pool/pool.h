@@ -152,6 +152,10 @@ struct child_use {
 	uint64_t	 quiet_ms;		/* without progress, to a look or two */
 	uint64_t	 running, running_ms;	/* as in struct obituary */
 	uint64_t	 rss_kib, hwm_kib, fds;	/* 0: not looked yet, or not to be known */
+	uint64_t	 memory_bytes;		/* its limit, 0 none */
+	const char	*memory_by;		/* who keeps it: "cgroup v2", "cgroup v1", "watched" */
+	const char	*memory_why;		/* why it is only watched; NULL */
+	uint64_t	 files, core_bytes;	/* its limits */
 };
 void		 child_use(const struct child *, struct child_use *);
 /* The sessions that it reported, as they were last; at most 4. */

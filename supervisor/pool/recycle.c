@@ -21,8 +21,8 @@ recycle_due(const struct recycle_limits *l, const struct recycle_use *u, char *d
 	char	 age[24];
 
 	if (l->rss_bytes != 0 && u->rss_bytes > l->rss_bytes)
-		snprintf(dst, dst_bytes, "it uses %" PRIu64 " KiB of memory, max_rss is %" PRIu64,
-		    u->rss_bytes / 1024, l->rss_bytes / 1024);
+		snprintf(dst, dst_bytes, "it uses %" PRIu64 " KiB of memory, max_rss or nine tenths"
+		    " of its limit is %" PRIu64, u->rss_bytes / 1024, l->rss_bytes / 1024);
 	else if (l->deliveries != 0 && u->deliveries >= sooner(l->deliveries, u->jitter))
 		snprintf(dst, dst_bytes, "it has finished %" PRIu64 " deliveries, max_deliveries is %"
 		    PRIu64, u->deliveries, l->deliveries);

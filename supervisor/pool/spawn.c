@@ -19,6 +19,7 @@
 
 #include "common/fault.h"
 #include "common/mem.h"
+#include "supervisor/pool/limits.h"
 #include "supervisor/pool/spawn.h"
 
 #define BOARD_BYTES	4096
@@ -33,7 +34,7 @@ struct last_step {
 };
 #define LAST_STEP_OFFSET	2048
 
-enum step { STEP_DONE, STEP_FD, STEP_SANDBOX, STEP_EXEC };
+enum step { STEP_DONE, STEP_FD, STEP_SANDBOX, STEP_EXEC, STEP_GROUP };
 
 _Static_assert(sizeof(struct board) <= LAST_STEP_OFFSET, "struct board grew into the last step");
 
@@ -45,6 +46,8 @@ struct exec_plan {
 	int		 link, board, err;
 	pid_t		 parent;
 	bool		 rest, refuse;
+	struct rlimit	 files, core;
+	int		 group;			/* -1: none */
 };
 
 static _Noreturn void
@@ -61,7 +64,6 @@ static _Noreturn void
 exec_child(struct exec_plan *x)
 {
 	struct sigaction	 dfl = { .sa_handler = SIG_DFL };
-	struct rlimit		 none = { 0, 0 };
 	sigset_t		 empty;
 	int			 null, link, board, err;
 
@@ -69,6 +71,10 @@ exec_child(struct exec_plan *x)
 	(void)setpgid(0, 0);
 	for (int s = 1; s < NSIG; s++)
 		(void)sigaction(s, &dfl, NULL);
+
+	/* Before it uses any memory of its own. */
+	if (x->group != -1 && write(x->group, "0", 1) == -1)
+		exec_failed(x, STEP_GROUP, errno);
 
 	/* Out of the way of the numbers that they will have, whatever they are now. */
 	if ((board = fcntl(x->board, F_DUPFD, 10)) == -1)
@@ -85,7 +91,8 @@ exec_child(struct exec_plan *x)
 		exec_failed(x, STEP_FD, errno);
 
 	(void)umask(077);
-	if (setrlimit(RLIMIT_CORE, &none) == -1 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
+	if (setrlimit(RLIMIT_CORE, &x->core) == -1 ||
+	    setrlimit(RLIMIT_NOFILE, &x->files) == -1 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
 	    (!x->rest && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == -1))
 		exec_failed(x, STEP_SANDBOX, errno);
 	/* If the supervisor died before the line above, nobody would ever send that signal. */
@@ -158,6 +165,18 @@ make_board(void)
 		return -1;
 	}
 	return fd;
+}
+
+/* inherit: as ours is. */
+static struct rlimit
+granted(int resource, uint64_t want, bool inherit)
+{
+	struct rlimit	 own = { 0, 0 };
+
+	(void)getrlimit(resource, &own);
+	if (!inherit)
+		own.rlim_cur = own.rlim_max = limits_grant(want, own.rlim_max);
+	return own;
 }
 
 /* ---- the process ---- */
@@ -243,12 +262,15 @@ spawn_worker(const struct spawn_what *what, struct spawned *s, const char **why_
 	struct exec_plan	 x = {
 		.program = what->program, .argv = what->argv != NULL ? what->argv : argv,
 		.envp = env, .rest = what->rest, .refuse = what->refuse,
+		.group = what->cgroup_fd,
 	};
 	struct ends		 e = { { -1, -1 }, { -1, -1 }, -1 };
 	const char		*step;
 	int			 rv, err;
 
 	*s = (struct spawned){ .pid = -1, .pidfd = -1 };
+	x.core = granted(RLIMIT_CORE, what->core_bytes, false);
+	x.files = granted(RLIMIT_NOFILE, what->files, what->files == 0);
 	rv = start(&x, &e, s, &step);
 	err = errno;
 	for (size_t i = 0; env[i] != NULL; i++)
@@ -277,6 +299,15 @@ spawn_board_free(const struct board **bp)
 }
 
 bool
+spawn_failed_in_group(const struct board *board)
+{
+	struct last_step	 last;
+
+	memcpy(&last, (const char *)board + LAST_STEP_OFFSET, sizeof(last));
+	return last.step == STEP_GROUP;
+}
+
+bool
 spawn_failed(const struct board *board, const char *program, char *dst, size_t dst_bytes)
 {
 	struct last_step	 last;
@@ -291,7 +322,8 @@ spawn_failed(const struct board *board, const char *program, char *dst, size_t d
 		hint = " (a script begins with a line #!/path/to/interpreter)";
 	snprintf(dst, dst_bytes, "could not be started: %s%s: %s%s",
 	    last.step == STEP_EXEC ? program : "its ",
-	    last.step == STEP_EXEC ? "" : last.step == STEP_FD ? "descriptors" : "sandbox",
+	    last.step == STEP_EXEC ? "" : last.step == STEP_FD ? "descriptors" :
+	    last.step == STEP_GROUP ? "control group" : "sandbox",
 	    strerror((int)last.err), hint);
 	return true;
 }

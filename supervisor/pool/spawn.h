@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "proto/contract.h"
@@ -31,12 +32,15 @@ struct spawn_what {
 	size_t			 env_n;
 	bool			 rest;		/* outlives us for a moment: no PDEATHSIG */
 	bool			 refuse;	/* a fault: exec fails as if there were no program */
+	uint64_t		 files, core_bytes;	/* as in limits.h */
+	int			 cgroup_fd;	/* cgroup.procs of its group; -1 none */
 };
 
 /* 0, or -1 with a sentence when there is no process; nothing is left behind then. */
 int	 spawn_worker(const struct spawn_what *, struct spawned *, const char **why_r);
 void	 spawn_board_free(const struct board **);
 /* Did it end before its program began?  dst: why. */
+bool	 spawn_failed_in_group(const struct board *);	/* it could not enter its group */
 bool	 spawn_failed(const struct board *, const char *program, char *dst, size_t dst_bytes);
 
 #endif

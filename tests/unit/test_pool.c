@@ -121,6 +121,7 @@ bool		 child_is_up(const struct child *c) { return c->up; }
 uint64_t	 child_scopes(const struct child *c) { return c->open; }
 uint64_t	 child_age_ms(const struct child *c) { (void)c; return 10; }
 uint64_t	 child_ready_ms(const struct child *c) { (void)c; return 10; }
+bool		 child_too_large(struct child *c) { (void)c; return false; }
 const char	*child_tag(const struct child *c) { return c->tag; }
 bool		 child_is_rest(const struct child *c) { return c->rest; }
 /* Of no process: /proc says nothing about it. */
@@ -286,6 +287,7 @@ setup_with(uint64_t workers, char *token)
 	cfg.pools = &echo;
 	cfg.pools_n = 1;
 	cfg.token = token;
+	cfg.cgroup = (char *)(uintptr_t)"none";
 	cfg.hang_ms = cfg.stopped_ms = cfg.start_deadline_ms = 60000;
 	cfg.drain_ms = 20000;
 	cfg.drain_rolling_ms = 600000;

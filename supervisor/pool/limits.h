@@ -1,0 +1,29 @@
+/*
+ * limits - what one worker may use, and what becomes of that on this machine.  Pure.
+ *
+ * Memory is never limited by RLIMIT_AS: address space is not memory, and a worker that may not map
+ * fails in places where nobody looks.  It has a control group where one was delegated (cgroup.h);
+ * its resident size is looked at every second in any case.  At LIMITS_RECYCLE_PCT of the limit a
+ * successor takes over and the worker drains; at the limit it is killed.
+ */
+#ifndef SUPERVISOR_LIMITS_H
+#define SUPERVISOR_LIMITS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define LIMITS_RECYCLE_PCT	90
+
+struct limits {
+	uint64_t	 memory_bytes;		/* 0: none */
+	uint64_t	 files;			/* RLIMIT_NOFILE; 0: as ours */
+	uint64_t	 core_bytes;		/* RLIMIT_CORE; 0: no core file */
+};
+
+/* What max_rss of recycle.h is to be: the sooner of an own limit and of the one for memory; 0 none. */
+uint64_t	 limits_recycle_bytes(const struct limits *, uint64_t max_rss_bytes);
+bool		 limits_above(const struct limits *, uint64_t rss_kib);
+/* A limit that setrlimit grants: not above the hard one, unless that is infinite (UINT64_MAX). */
+uint64_t	 limits_grant(uint64_t want, uint64_t hard);
+
+#endif
