@@ -70,7 +70,7 @@ SUPERVISOR_SRCS := \
 	supervisor/upgrade.c supervisor/handover.c supervisor/xdoc.c
 
 WORKER_SRCS := \
-	worker/runtime/crash.c worker/runtime/strike.c worker/runtime/link.c worker/runtime/mailbox.c worker/runtime/task.c \
+	worker/runtime/crash.c worker/runtime/symbols.c worker/runtime/strike.c worker/runtime/link.c worker/runtime/mailbox.c worker/runtime/task.c \
 	worker/runtime/session.c worker/runtime/curlloop.c \
 	worker/rest/limit.c worker/rest/lanes.c worker/rest/route.c worker/rest/rest.c \
 	worker/rest/split.c worker/rest/show.c worker/rest/stream.c worker/rest/growing.c \
@@ -201,10 +201,9 @@ $(WRK_A): $(call objs,$(WORKER_SRCS))
 $(BUILD)/bulkheadd: $(BUILD)/supervisor/main.o $(SUP_A) $(COMMON_A)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALLCFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_SUP) $(LIBS)
-# -rdynamic: the backtrace of a crash names functions.
 $(BUILD)/bulkhead-worker: $(BUILD)/worker/main.o $(WRK_A) $(COMMON_A)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALLCFLAGS) $(LDFLAGS) -rdynamic -o $@ $^ $(LIBS_WRK) $(LIBS)
+	$(Q)$(CC) $(ALLCFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_WRK) $(LIBS)
 $(BUILD)/bulkheadctl: $(call objs,$(CTL_SRCS)) $(COMMON_A)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALLCFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_CTL) $(LIBS)

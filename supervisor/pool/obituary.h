@@ -42,7 +42,7 @@ struct last_words {
 	char		 lines[OBITUARY_LINES][160];	/* ring */
 	size_t		 lines_n;			/* ever */
 	char		 crash[160];			/* "SIGSEGV at 0x8"; empty: no backtrace */
-	char		 frames[OBITUARY_FRAMES][112];	/* innermost first */
+	char		 frames[OBITUARY_FRAMES][160];	/* innermost first */
 	size_t		 frames_n, frames_cut;		/* kept; not kept */
 	unsigned	 in_trace;			/* lastwords.c: whose backtrace is being read */
 };

@@ -58,6 +58,8 @@ def test_obituaries(polite, bots):
 
     blocked = die("worker.block")
     assert blocked["cause"] == "hung" and "strike_delivery" in functions(blocked), blocked
+    unnamed = [frame for frame in blocked["backtrace"] if frame.startswith("bulkhead-worker(+")]
+    assert not unnamed, "static functions have names too"
 
     deaf = die("worker.block", "arg=1")
     assert deaf["cause"] == "hung" and deaf["code"] == signal.SIGKILL and deaf["backtrace"] == []
@@ -169,3 +171,67 @@ def test_limit_of_the_kernel(polite, bots):
     assert wait_for(lambda: bot.ask("show", "worker", "bad.0")["obituaries"][0], 20, "a second one")["cause"] != "exit"
     bot.stop()
     assert not [name for name in os.listdir(group) if name.startswith(f"bulkhead-{bot.pid}-")]
+
+
+PROGRAM = '''#!/usr/bin/python3 -B
+"""Speaks the protocol, has no scoreboard and sends no BEAT: it answers PING, and that is all the life it shows."""
+import faulthandler
+import os
+import socket
+import struct
+
+import msgpack
+
+faulthandler.enable()
+link = socket.socket(fileno=3)
+buffered = b""
+
+
+def send(*fields):
+    body = msgpack.packb(fields)
+    link.sendall(struct.pack(">I", len(body)) + body)
+
+
+def spin_for_ever():
+    while True:
+        pass
+
+
+while True:
+    data = link.recv(65536)
+    if not data:
+        os._exit(0)
+    buffered += data
+    while len(buffered) >= 4 and len(buffered) - 4 >= struct.unpack(">I", buffered[:4])[0]:
+        size = struct.unpack(">I", buffered[:4])[0]
+        frame = msgpack.unpackb(buffered[4:4 + size], strict_map_key=False)
+        buffered = buffered[4 + size:]
+        if frame[0] == 0x01:
+            send(0x02, 1, b"", b"")
+        elif frame[0] == 0x31:
+            send(0x32, frame[1])
+        elif frame[0] == 0x10:
+            if b"!spin" in frame[9]:
+                send(0x13, frame[1])
+                spin_for_ever()
+            send(0x11, frame[1])
+        elif frame[0] == 0x30:
+            os._exit(0)
+'''
+
+
+def test_program_without_a_scoreboard(polite, bots, tmp_path):
+    program = tmp_path / "idle.py"
+    program.write_text(PROGRAM)
+    program.chmod(0o755)
+    bot = bots(polite, pools={"idle": {"handler": f"exec:{program}", "events": ["MESSAGE_CREATE"]}}, hang=1, poison=1)
+    bot.start().ready()
+    pid = bot.worker("idle.0")["pid"]
+    # As long as it answers when it is asked it lives: three times `hang`, and nothing else to be seen of it.
+    wait_for(lambda: bot.worker("idle.0")["uptime_ms"] > 3500, 20, "3.5 s")
+    assert bot.worker("idle.0")["pid"] == pid
+    said = polite.say(polite.channels[0], "!spin")
+    died = newest(bot, "idle.0", pid)
+    assert died["cause"] == "hung" and died["crash"] == "Aborted", died
+    assert any("in spin_for_ever" in frame for frame in died["backtrace"]), died
+    assert died["what"]["object"] == said["id"], "its BEAT named the delivery"

@@ -15,6 +15,7 @@
 
 #include "proto/contract.h"
 #include "worker/runtime/crash.h"
+#include "worker/runtime/symbols.h"
 
 #define FRAMES_MAX	64
 #define STACK_BYTES	(64u << 10)	/* a stack overflow leaves none of the ordinary one */
@@ -83,6 +84,25 @@ frames_to_skip(void *const *frames, int n, const void *pc)
 	return 0;
 }
 
+/* Static functions have no name for the C library; what is not of this program it knows best. */
+static void
+say_frame(void *frame, bool returns_here)
+{
+	size_t		 offset;
+	/* A call's return address may be the first byte of the next function. */
+	const char	*name = symbols_find((const char *)frame - returns_here, &offset);
+
+	if (name == NULL) {
+		backtrace_symbols_fd(&frame, 1, STDERR_FILENO);
+		return;
+	}
+	say("bulkhead-worker(");
+	say(name);
+	say("+");
+	say_hex(offset + returns_here);
+	say(")\n");
+}
+
 static void
 on_crash(int signo, siginfo_t *info, void *context)
 {
@@ -103,7 +123,8 @@ on_crash(int signo, siginfo_t *info, void *context)
 	say("\n");
 	n = backtrace(frames, FRAMES_MAX);
 	skip = frames_to_skip(frames, n, program_counter(context));
-	backtrace_symbols_fd(frames + skip, n - skip, STDERR_FILENO);
+	for (int i = skip; i < n; i++)
+		say_frame(frames[i], i > skip || skip == 0);
 	say(CONTRACT_CRASH_END "\n");
 	(void)raise(signo);		/* SA_RESETHAND: by default now */
 }
@@ -120,6 +141,7 @@ crash_init(void)
 	void			*prime[1];
 
 	(void)backtrace(prime, 1);
+	symbols_init();
 	(void)sigaltstack(&alt, NULL);
 	sigemptyset(&sa.sa_mask);
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
