@@ -128,7 +128,9 @@ continues(struct last_words *w, struct span line)
 		/* faulthandler's head of a thread; the first is the one that crashed. */
 		if (behind(line, "Current thread ").n > 0 || behind(line, "Thread ").n > 0)
 			return true;
-		w->in_trace = TRACE_NONE;
+		/* "==123==The signal is caused by ..." of AddressSanitizer stands between. */
+		if (line.p[0] != '=')
+			w->in_trace = TRACE_NONE;
 		return false;
 	case TRACE_NONE:
 		break;

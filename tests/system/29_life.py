@@ -68,25 +68,25 @@ def test_obituaries(polite, bots):
     stopped = die("worker.stop")
     assert stopped["cause"] == "stopped" and stopped["code"] == signal.SIGKILL
 
-    crashed = die("worker.crash")
-    if ASAN:
-        assert crashed["cause"] == "exit" and "AddressSanitizer" in crashed["crash"] and crashed["backtrace"]
-    else:
+    all_of_them = [spun, blocked, deaf, stopped]
+    if not ASAN:        # whose report of a crash would be taken for a real one
+        crashed = die("worker.crash")
         assert crashed["cause"] == "signal" and crashed["code"] == signal.SIGSEGV
         assert "strike_delivery" in functions(crashed) and crashed["crash"] == "SIGSEGV"
+        all_of_them.append(crashed)
 
     # For a person: what happened, in the order that one asks, each with its figures.
     text = bot.ctl("show", "worker", "bad.0")
-    assert re.search(r"^bad\.0#[56]  (ready|starting|backoff)", text)
+    assert re.search(r"^bad\.0#[456]  (ready|starting|backoff)", text)
     blocks = text.split(" ago  ")[1:]
-    assert len(blocks) == 5
+    assert len(blocks) == len(all_of_them)
     assert re.search(r"hung +killed: no progress for 1s while running MESSAGE_CREATE \d+ for \d", blocks[-1])
     assert "backtrace (SIGABRT), innermost first" in blocks[-1] and "strike_delivery+0x" in blocks[-1]
     assert re.search(r"used +CPU \d+m?s user, \d+m?s system; \d+ [KM]iB; \d+ descriptors", blocks[-1])
     assert re.search(r"holds +MESSAGE_CREATE \d+, out for", blocks[-1])
     # One line of each in the log.
     deaths = re.findall(r"bad\.0#\d+ .*cause=(\w+) ", bot.log())
-    assert deaths == [d["cause"] for d in (spun, blocked, deaf, stopped, crashed)]
+    assert deaths == [d["cause"] for d in all_of_them]
     assert bot.worker("echo.0")["restarts"] == 0
     assert bot.status()["gateway"]["beats"] is not None
 
@@ -129,15 +129,17 @@ def test_limits(polite, bots):
     assert limits["Max open files"] == ("64", "64")
     assert limits["Max address space"] == ("unlimited", "unlimited"), "memory is never limited by address space"
     assert limits_of(bot.worker("echo.0")["pid"])["Max core file size"] == ("0", "0")
-    assert limits["Max core file size"][0] in (str(1 << 20), limits_of(bot.pid)["Max core file size"][1])
+    # AddressSanitizer lets no core file be written.
+    assert ASAN or limits["Max core file size"][0] in (str(1 << 20), limits_of(bot.pid)["Max core file size"][1])
 
     # At nine tenths a successor takes over, and nothing is lost; what it held it finishes.
-    bot.ctl("fault", "worker.eat", f"slot=bad.0,match=!grow,for=1,arg={330 if ASAN else 80}")
-    polite.say(polite.channels[0], "!grow")
-    wait_for(lambda: bot.logged(r"bad\.0#1 is recycled: it uses \d+ KiB"), 20, "recycled")
-    asked = newest(bot, "bad.0", live["pid"])
-    assert asked["cause"] == "asked" and asked["max_rss_kib"] >= memory * 1024 * 8 // 10
-    live = wait_for(lambda: bot.worker("bad.0")["state"] == "ready" and bot.worker("bad.0"), 20, "the successor")
+    if not ASAN:        # whose own share of memory nobody can tell
+        bot.ctl("fault", "worker.eat", "slot=bad.0,match=!grow,for=1,arg=80")
+        polite.say(polite.channels[0], "!grow")
+        wait_for(lambda: bot.logged(r"bad\.0#1 is recycled: it uses \d+ KiB"), 20, "recycled")
+        asked = newest(bot, "bad.0", live["pid"])
+        assert asked["cause"] == "asked" and asked["max_rss_kib"] >= memory * 1024 * 8 // 10
+        live = wait_for(lambda: bot.worker("bad.0")["state"] == "ready" and bot.worker("bad.0"), 20, "the successor")
 
     bot.ctl("fault", "worker.eat", f"slot=bad.0,match=!strike,for=1,arg={memory + 32}")
     said = polite.say(polite.channels[0], "!strike")

@@ -211,6 +211,7 @@ other_backtraces(void **state)
 	assert_string_equal(w.frames[0], "File \"bot.py\", line 7 in answer");
 	assert_string_equal(last_words_line(&w, 0), "Extension modules: msgpack._cmsgpack (total: 1)");
 	say(&w, "==12==ERROR: AddressSanitizer: SEGV on unknown address 0x08");
+	say(&w, "==12==The signal is caused by a READ memory access.");
 	say(&w, "    #0 0x4011 in answer bot.c:7");
 	say(&w, "SUMMARY: AddressSanitizer");
 	assert_string_equal(w.crash, "ERROR: AddressSanitizer: SEGV on unknown address 0x08");
