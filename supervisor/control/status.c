@@ -738,6 +738,7 @@ put_delivery(struct json_out *o, const struct delivery *d, uint64_t now_ms)
 	json_kv_cstr(o, "worker", d->worker);
 	json_kv_u64(o, "effects", d->effects_n);
 	json_kv_bool(o, "replayed", d->replayed);
+	json_kv_bool(o, "cancelled", d->ending == ENDS_CANCELLED);
 	if (d->state == DLV_ASIDE) {
 		json_kv_cstr(o, "aside", dlv_aside_name(d->aside));
 		json_kv_cstr(o, "report", d->report);

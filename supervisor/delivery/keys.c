@@ -24,9 +24,8 @@ line_of(const struct delivery *d)
 struct qkey *
 key_find(struct qpool *p, uint64_t key, bool make)
 {
-	struct qkey	 want, *k;
+	struct qkey	 want = { .key = key }, *k;
 
-	want.key = key;
 	if ((k = RB_FIND(key_tree, &p->keys, &want)) != NULL || !make)
 		return k;
 	k = mem_alloc(sizeof(*k));
