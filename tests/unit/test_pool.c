@@ -630,6 +630,104 @@ bounds_and_names(void **state)
 	assert_int_equal(pools_restart(ps, "echo.", RESTART_ROLLING, on_end, NULL), -1);
 }
 
+static char	 stale[200];
+
+static void
+on_stale(void *arg, const char *pool)
+{
+	(void)arg;
+	strlcat(stale, pool, sizeof(stale));
+	strlcat(stale, " ", sizeof(stale));
+}
+
+/* A reload: what a worker would be told decides, whoever dies meanwhile. */
+static void
+stale_is_who_was_told_something_else(void **state)
+{
+	(void)state;
+	stale[0] = '\0';
+	pools_each_stale(ps, on_stale, NULL);
+	assert_string_equal(stale, "");
+	cfg.drain_ms = 1;			/* told with DRAIN */
+	pools_each_stale(ps, on_stale, NULL);
+	assert_string_equal(stale, "");
+	cfg.pools[0].credit = 3;
+	pools_each_stale(ps, on_stale, NULL);
+	assert_string_equal(stale, "echo ");
+	assert_int_equal(pools_restart(ps, "echo", RESTART_ROLLING, on_end, NULL), 0);
+	turn();
+	ready("echo.0#2");
+	assert_string_equal(said, "done");
+	stale[0] = '\0';
+	pools_each_stale(ps, on_stale, NULL);
+	assert_string_equal(stale, "");
+	end_of("echo.0#1");
+}
+
+/* Two pools, then one, then another; a change that names one that goes ends with a sentence. */
+static void
+pools_come_and_go(void **state)
+{
+	struct cfg_pool	 two[2] = { echo, echo };
+
+	(void)state;
+	two[1].name = (char *)(uintptr_t)"late";
+	assert_int_equal(pools_add(ps, "late", on_end, NULL), -1);	/* not in the configuration */
+	assert_int_equal(pools_add(ps, "echo", on_end, NULL), -1);	/* there already */
+	cfg.pools = two;
+	cfg.pools_n = 2;
+	assert_int_equal(pools_add(ps, "late", on_end, NULL), 0);
+	turn();
+	assert_string_equal(did, "spawn late.0#1; ");
+	assert_int_equal(ends, 0);
+	ready("late.0#1");
+	assert_string_equal(said, "done");
+	forget();
+	cfg.pools_n = 1;
+	assert_int_equal(pools_remove(ps, "late", on_end, NULL), 0);
+	assert_int_equal(pools_remove(ps, "late", on_end, NULL), -1);	/* it is going */
+	turn();
+	assert_string_equal(did, "drain late.0#1 600000; draining late.0#1; ");
+	assert_int_equal(ends, 0);
+	assert_int_equal(pools_restart(ps, "late", RESTART_PLAIN, on_end, NULL), -1);
+	end_of("late.0#1");
+	assert_string_equal(said, "done");
+	assert_int_equal(ends, 1);
+	assert_int_equal(alive_n, 1);
+	/* Again, and gone before it was ready. */
+	forget();
+	cfg.pools_n = 2;
+	assert_int_equal(pools_add(ps, "late", on_end, NULL), 0);
+	turn();
+	assert_int_equal(pools_remove(ps, "late", on_end, NULL), 0);
+	turn();
+	assert_true(happened("kill late.0#1; "));
+	assert_string_equal(said, "late.0 did not get ready: it is being stopped");
+	cfg.pools = &echo;
+	cfg.pools_n = 1;
+}
+
+static void
+on_all_ended(void *arg)
+{
+	(void)arg;
+	note("ended; ");
+}
+
+/* Before it is told to drain it is dead: it has no chance to say good-bye. */
+static void
+an_upgrade_gives_no_last_word(void **state)
+{
+	(void)state;
+	pools_end_handlers(ps, on_all_ended, NULL);
+	assert_int_equal(strncmp(did, "kill echo.0#1; ", 15), 0);
+	assert_string_equal(child_of("echo.0#1")->blame, "ended for an upgrade");
+	die_of("echo.0#1", DEATH_ASKED, 9);
+	assert_true(happened("ended; "));
+	assert_int_equal(alive_n, 0);
+	stopped = true;
+}
+
 /* The spare first; what is active hands over to one that is there. */
 static void
 rest_is_never_alone(void **state)
@@ -697,6 +795,8 @@ main(void)
 		T(the_new_one_first), T(at_most_two_old_ones), T(a_lost_heir_changes_nothing),
 		T(the_holder_dies_meanwhile), T(both_die), T(two_ask),
 		T(a_drain_ends_a_rolling_restart), T(a_stop_in_the_middle), T(up_and_down),
+		T(stale_is_who_was_told_something_else), T(pools_come_and_go),
+		T(an_upgrade_gives_no_last_word),
 		T(bounds_and_names),
 		cmocka_unit_test_setup_teardown(who_is_asked, setup_two, teardown),
 		cmocka_unit_test_setup_teardown(rest_is_never_alone, setup_rest, teardown),

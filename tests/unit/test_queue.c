@@ -1470,6 +1470,64 @@ workers_narrow_what_is_configured(void **state)
 	end();
 }
 
+/* A reload: what is not configured any more is not wanted; what READY narrowed stays as narrow. */
+static void
+a_reload_changes_what_is_wanted(void **state)
+{
+	static const char *const	 names[] = { "MESSAGE_UPDATE" };
+	struct cfg			 next = { .pools = &cfg, .pools_n = 1, .poison = 3 };
+
+	(void)state;
+	begin(8, true);
+	narrow(names, 1);
+	cfg.credit = 2;
+	queue_reconfigure(q, &next);
+	assert_false(queue_wants(q, "MESSAGE_CREATE"));
+	assert_true(queue_wants(q, "MESSAGE_UPDATE"));
+	cfg.events.n = 1;			/* MESSAGE_CREATE alone */
+	queue_reconfigure(q, &next);
+	assert_true(queue_wants(q, "MESSAGE_CREATE"));
+	assert_false(queue_wants(q, "MESSAGE_UPDATE"));
+	next.pools_n = 0;
+	queue_reconfigure(q, &next);
+	assert_false(queue_wants(q, "MESSAGE_CREATE"));
+	end();
+}
+
+/* Of a pool that is gone what waits is set aside by name, and known when it comes once more. */
+static void
+a_pool_that_is_gone_leaves_letters(void **state)
+{
+	struct fake	 f;
+
+	(void)state;
+	begin(1, false);
+	up(&f, 0);
+	message(1, 7);
+	message(2, 8);
+	message(3, 7);
+	queue_run(q);
+	assert_int_equal(f.n, 1);
+	ack_all(&f);
+	queue_worker_drain(f.w);
+	queue_worker_down(&f.w, 0, false, "asked");
+	assert_int_equal(queue_pool_remove(q, "nobody"), 0);
+	assert_int_equal(queue_pool_remove(q, "echo"), 2);
+	assert_null(queue_pool(q, "echo"));
+	assert_int_equal(asides, 2);
+	assert_string_equal(last_report, "refused: its pool was taken out of the configuration");
+	assert_int_equal(journal_count(j, DLV_WAITING), 0);
+	assert_int_equal(journal_count(j, DLV_ASIDE), 2);
+	message(4, 7);				/* nobody wants it */
+	queue_run(q);
+	pool = queue_pool_add(q, &cfg);
+	message(2, 8);
+	assert_int_equal(journal_count(j, DLV_WAITING), 0);
+	message(5, 8);
+	assert_int_equal(journal_count(j, DLV_WAITING), 1);
+	end();
+}
+
 static int
 make_path(void **state)
 {
@@ -1518,6 +1576,8 @@ main(void)
 		cmocka_unit_test(two_pools_and_a_full_journal),
 		cmocka_unit_test(a_hundred_thousand_waiting),
 		cmocka_unit_test(workers_narrow_what_is_configured),
+		cmocka_unit_test(a_reload_changes_what_is_wanted),
+		cmocka_unit_test(a_pool_that_is_gone_leaves_letters),
 		cmocka_unit_test(random_life),
 	};
 
