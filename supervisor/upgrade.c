@@ -98,7 +98,7 @@ on_checked(void *arg, const struct capture_result *res)
 
 	u->check = NULL;
 	if (res->late)
-		snprintf(why, sizeof(why), "the new program did not answer within %u s",
+		snprintf(why, sizeof(why), "the new program did not answer within %d s",
 		    CHECK_MS / 1000);
 	else if (WIFSIGNALED(res->status))
 		snprintf(why, sizeof(why), "the new program died of signal %d when it was asked",
