@@ -74,7 +74,7 @@ struct calls {
 	struct timer		*timer;
 	struct mono		 armed;		/* never: it is not */
 	bool			 gate;
-	/* a call waits for room in the journal, or for the suspect that has just ended */
+	/* a call waits for room in the journal, or for a suspect or one before it that has ended */
 	bool			 roomless;
 	struct call		*alone;		/* the suspect that is out */
 	uint64_t		 wire;		/* the last one used */
@@ -181,11 +181,14 @@ disown(struct calls *cs, struct call *c)
 static void
 call_drop(struct calls *cs, struct call *c)
 {
+	bool	 was_alone = cs->alone == c;
+
 	disown(cs, c);
-	if (cs->alone == c) {
+	if (cs->alone == c)
 		cs->alone = NULL;
+	/* It waited, was alone, or was in the hands of one that drains: others may have waited for it. */
+	if (was_alone || cs->active == NULL || c->service != cs->active->child)
 		cs->roomless = true;
-	}
 	TAILQ_REMOVE(&cs->line, c, in_line);
 	RB_REMOVE(wires, &cs->wires, c);
 	if (c->ordinal != 0)
@@ -321,6 +324,28 @@ is_suspect(const struct calls *cs, const struct call *c)
 }
 
 /*
+ * Would it overtake one of the same channel?  A rest worker keeps POSTs of one route in order; an
+ * earlier one may be in the hands of another, which drains, or still wait.
+ */
+static bool
+overtakes(const struct calls *cs, const struct call *c)
+{
+	const struct service	*s;
+	const struct call	*o;
+	bool			 apart = cs->alone != NULL || cs->roomless;
+
+	TAILQ_FOREACH(s, &cs->services, next)
+		apart = apart || s->draining;
+	if (!apart || !c->kept || !span_is(c->method, "POST"))
+		return false;
+	for (o = TAILQ_FIRST(&cs->line); o != c; o = TAILQ_NEXT(o, in_line))
+		if (o->refused == ERR_OK && span_eq(o->route, c->route) &&
+		    (o->state == CALL_WAITING || o->service != cs->active->child))
+			return true;
+	return false;
+}
+
+/*
  * Give one WAITING call to the active worker.  body: the bytes of one that is not kept, else its
  * own. The asked record comes first: a supervisor that dies in between knows of a call that never
  * went out, never the other way round.
@@ -342,7 +367,7 @@ call_send(struct calls *cs, struct call *c, struct span body)
 		call_fail(cs, c, verdict);
 		return;
 	}
-	if (is_suspect(cs, c) && cs->alone != NULL)
+	if ((is_suspect(cs, c) && cs->alone != NULL) || overtakes(cs, c))
 		return;
 	msg = (struct msg_CALL){
 		.call = c->wire, .delivery = c->delivery, .ordinal = c->ordinal,
@@ -425,15 +450,16 @@ choose_active(struct calls *cs)
 {
 	struct service	*s;
 
-	if (cs->active != NULL && !cs->active->draining)
-		return;
-	cs->active = NULL;
-	TAILQ_FOREACH(s, &cs->services, next)
-		if (!s->draining) {
-			cs->active = s;
-			log_info("%s active", child_tag(s->child));
-			break;
-		}
+	if (cs->active == NULL || cs->active->draining) {
+		cs->active = NULL;
+		TAILQ_FOREACH(s, &cs->services, next)
+			if (!s->draining) {
+				cs->active = s;
+				log_info("%s active", child_tag(s->child));
+				break;
+			}
+	}
+	/* Also what one that was not active any more had in hand when it ended. */
 	send_waiting(cs);
 }
 

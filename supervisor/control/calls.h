@@ -14,6 +14,7 @@
  *  - above PROTO_CALL_KEEP_MAX: sent, not kept; ERETRY when the worker dies.
  *  - in flight in `poison` dead rest workers: EPOISON.  One death short of it a call goes out alone
  *    among such ones, and a death is then its own: the others that were in flight are not charged.
+ *  - a POST does not overtake an earlier one of its route that a draining worker has, or that waits.
  *  - no rest worker, or no room in the journal for what is asked: kept until its deadline.
  * Owner: struct sup.  Bounded: CALLS_MAX open at once; above it ESERVICE at once.
  */

@@ -640,13 +640,62 @@ draining_hands_over(void **state)
 	calls_service_up(calls, &r1);
 	ask(&a, 1, 1, 1, "POST", MSGS);
 	calls_service_draining(calls, &r0);
-	ask(&a, 2, 2, 1, "POST", MSGS);
+	ask(&a, 2, 2, 1, "POST", "/channels/8/messages");
 	assert_int_equal(r0.calls_n, 1);
 	assert_int_equal(r1.calls_n, 1);
 	assert_int_equal(result(&r0, r0.wires[0], 0, 200, 5, ""), 0);
 	die(&r0);
 	assert_int_equal(r1.calls_n, 1);
 	assert_int_equal(calls_open(calls), 1);
+}
+
+/* What it had in hand when it ended goes to the one that has taken over long ago. */
+static void
+draining_ends_with_calls(void **state)
+{
+	(void)state;
+	calls_service_up(calls, &r0);
+	calls_service_up(calls, &r1);
+	ask(&a, 1, 1, 1, "POST", MSGS);
+	calls_service_draining(calls, &r0);
+	assert_ptr_equal(calls_active(calls), &r1);
+	assert_int_equal(r1.calls_n, 0);
+	r0.dead = true;
+	calls_service_down(calls, &r0, true);
+	assert_int_equal(r1.calls_n, 1);
+	assert_int_equal(result(&r1, r1.wires[0], 0, 200, 5, ""), 0);
+	assert_int_equal(a.error, ERR_OK);
+	assert_int_equal(calls_open(calls), 0);
+}
+
+/* A later POST of the same channel waits for the one that a draining worker has; others do not. */
+static void
+none_overtakes(void **state)
+{
+	(void)state;
+	calls_service_up(calls, &r0);
+	calls_service_up(calls, &r1);
+	ask(&a, 1, 1, 1, "POST", MSGS);
+	calls_service_draining(calls, &r0);
+	ask(&a, 2, 1, 2, "POST", MSGS);
+	ask(&a, 3, 1, 3, "POST", "/channels/8/messages");
+	ask(&a, 4, 1, 4, "PATCH", MSGS "/1");
+	assert_string_equal(r1.did, "POST /channels/8/messages {};PATCH " MSGS "/1 {};");
+	assert_int_equal(result(&r0, r0.wires[0], 0, 200, 5, ""), 0);
+	calls_run(calls);
+	assert_int_equal(r1.calls_n, 3);
+	/* Or it ends with one in hand: both are given again, in their order. */
+	calls_service_draining(calls, &r1);
+	ask(&a, 5, 1, 5, "POST", MSGS);
+	calls_service_down(calls, &r0, true);
+	r0 = (struct child){ .tag = "rest.0#2", .rest = true };
+	calls_service_up(calls, &r0);
+	assert_int_equal(r0.calls_n, 0);
+	r1.dead = true;
+	calls_service_down(calls, &r1, true);
+	assert_string_equal(r0.did,
+	    "POST " MSGS " {};POST /channels/8/messages {};PATCH " MSGS "/1 {};POST " MSGS " {};");
+	assert_true(r0.wires[0] < r0.wires[3]);
 }
 
 static struct msg_RESULT	 inside;
@@ -751,6 +800,8 @@ main(void)
 		T(deadline_without_a_worker),
 		T(deadline_on_the_wire),
 		T(draining_hands_over),
+		T(draining_ends_with_calls),
+		T(none_overtakes),
 		T(asked_from_inside),
 		T(long_routes_compare),
 	};
