@@ -9,6 +9,7 @@
 
 #include "common/capture.h"
 #include "common/cfg.h"
+#include "common/fault.h"
 #include "common/msg.h"
 
 #define FRAME_BYTES_MAX	(4u << 20)
@@ -196,6 +197,10 @@ cfg_read(struct loop *l, const char *program, const char *path, bool need_token,
 	};
 	int			 n = 0, e;
 
+	if (fault_armed_any()) {		/* by bulkheadctl too, which the environment does not know */
+		spec.env_name = "BULKHEAD_FAULTS";
+		spec.env_value = fault_specs();
+	}
 	argv[n++] = program;
 	argv[n++] = "-x";
 	argv[n++] = "config";

@@ -77,9 +77,15 @@ config_child(const char *conf, bool need_token)
 {
 	struct buf	 out = { 0 };
 	struct span	 s;
+	const char	*why;
 	int		 rc;
 
 	read_variables();
+	log_init("config", STDERR_FILENO, LOG_ERR);
+	if (fault_init("config", getenv("BULKHEAD_FAULTS"), &why) == -1)
+		log_err("BULKHEAD_FAULTS: %s", why);
+	if (fault_hits(FAULT_CONFIG_FREEZE, span_of(conf)))
+		(void)usleep((useconds_t)(fault_arg(FAULT_CONFIG_FREEZE, 60000) * 1000));
 	rc = cfg_check_file(conf, need_token, &out);
 	for (s = buf_span(&out); s.n > 0;) {
 		ssize_t	 n = write(STDOUT_FILENO, s.p, s.n);

@@ -130,9 +130,8 @@ class Doer:
         self.run.log.reading.set()
         self.fake.calm()
         self.fake.resume_gone(False)
-        for name in ("worker.spin", "worker.block", "worker.crash", "worker.exit", "worker.slow"):
-            if name in self.known:
-                self.disarm(name)
+        for name in self.known:
+            self.disarm(name)
         self.known.clear()
 
     def arm(self, name, worker, seconds, spec=""):
@@ -233,11 +232,8 @@ def kill_supervisor(d, _):
 
 @deed("upgrade")
 def upgrade(d, _):
-    def go():
-        with d.conf:
-            d.watch.away(10)
-            d.run.upgrade()
-    return d.aside(go)
+    d.watch.away(10)
+    return d.aside(d.run.upgrade)
 
 
 # ---- Discord ----
@@ -341,12 +337,10 @@ def rest_slow_body(d, one):
 
 @deed("reload")
 def reload(d, one):
-    def go():
-        with d.conf:
-            d.variant = 1 - d.variant
-            d.run.configure(d.variant)
-            d.carry_out("reload")
-    return d.aside(go)
+    d.variant = 1 - d.variant
+    with d.conf:
+        d.run.configure(d.variant)
+    return d.command("reload")
 
 
 @deed("reload of a bad file")
@@ -359,6 +353,20 @@ def reload_bad(d, _):
                 d.watch.bad("a file with a mistake was taken")
             d.bot.write_conf(good)
     return d.aside(go)
+
+
+@deed("reload from a frozen disk")
+def reload_frozen(d, one):
+    """The disk is frozen where it is touched: in the child that reads the configuration."""
+    ms = int(500 + 2000 * one.amount)
+    if d.bot.ctl_run("fault", "config.freeze", f"arg={ms}").returncode:
+        return "the supervisor was away"
+    d.known.add("config.freeze")
+
+    def go():
+        d.carry_out("reload")
+        d.disarm("config.freeze")
+    return d.aside(go, f"{ms} ms")
 
 
 @deed("restart")

@@ -8,7 +8,7 @@ import dataclasses
 import random
 
 ROUND_S, STORM_S = 15.0, 8.0
-GAP_S = 0.5                     # between two deeds of a storm, on average
+GAP_S = 0.35                    # between two deeds of a storm, on average
 
 # kind -> (weight, group).  The kinds of a group keep SPACING apart, so that no limit of the product is tested that
 # has a test of its own: three deaths poison a call, ten in a minute make a slot `failed`.

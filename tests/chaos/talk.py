@@ -29,6 +29,7 @@ class Talk:
         self.answered = {}              # question -> (moment, message)
         self.order = {}                 # (channel, pool) -> Said, the last one that was answered
         self.wrong = []                 # what must not be: sentences
+        self.dubious = []               # messages that somebody should have explained
         self.worst = (0.0, "", "")
         self.lock = threading.Lock()
         self.heard = collections.deque()
@@ -104,6 +105,7 @@ class Talk:
             if said is None:
                 self.wrong.append(f"an answer to nothing: {message['content']!r} in channel {message['channel_id']}")
             elif question in self.answered:
+                self.dubious.append(said)
                 self.wrong.append(f"answered twice: {said.text!r} {question}, at {self.answered[question][0]:.3f} and "
                                   f"{t:.3f} of the monotonic clock")
             else:
@@ -111,7 +113,9 @@ class Talk:
                 last = self.order.get((said.channel, said.pool))
                 if last is not None and last.number > said.number:
                     self.wrong.append(f"out of order: {said.pool} in channel {said.channel} answered {said.text!r} "
-                                      f"{said.id} after {last.text!r} {last.id}")
+                                      f"{said.id} {t - self.answered[last.id][0]:.3f} s after {last.text!r} {last.id}, "
+                                      f"which was said {last.t - said.t:.3f} s later")
+                    self.dubious += [said, last]
                 self.order[said.channel, said.pool] = said
                 self.worst = max(self.worst, (t - said.t, said.text, said.id))
         return len(self.said) - len(self.answered)

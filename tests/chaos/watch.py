@@ -201,7 +201,7 @@ class Watch:
         for pid in alive - set(said):
             line = proc(pid, "cmdline").replace("\0", " ")
             letter = state_of(pid)[0]
-            if letter == "Z" or "bulkheadd" not in line:
+            if letter == "Z" or not (" -x config " in line or "bulkheadd" in line.split()[0]):
                 seen["extra", pid] = (1, f"the supervisor has a child that status does not name: pid {pid} state "
                                          f"{letter} {line}")
         for pid, tag in said.items():

@@ -3,11 +3,16 @@
 import json
 import os
 import signal
+import subprocess
+import time
 
 import pytest
 
 from bot import CtlError, wait_for
+from fakediscord import threaded
 from fakemodel.threaded import FakeModel
+
+ASAN = "asan" in os.environ.get("BULKHEAD_BUILD", "")
 
 
 def pids(bot, pool=""):
@@ -204,6 +209,23 @@ def test_one_at_a_time_and_never_blocked(polite, bots):
     bot.conf.unlink()
     bot.write_conf(text)
     assert reload(bot)["result"] == "unchanged"
+
+
+def test_a_frozen_disk(bots):
+    """The file's disk does not answer: reader, reload and who asked for it wait; heartbeats and answers do not."""
+    with threaded.Fake(polite=True, heartbeat_ms=250, limits=False) as fake:
+        bot = bots(fake, args=["--faults"])
+        bot.start().ready()
+        bot.configure({"echo": {"workers": 2}})
+        bot.ctl("fault", "config.freeze", "arg=2000,match=bulkhead.conf")
+        began, beats = time.monotonic(), bot.status()["gateway"]["beats"]
+        asked = subprocess.Popen([bot.build / "bulkheadctl", "-s", bot.socket, "reload"], stdout=subprocess.PIPE)
+        while asked.poll() is None:
+            pong(fake)
+        assert asked.returncode == 0 and b"echo" in asked.stdout.read()
+        assert time.monotonic() - began >= 2, "the fault struck"
+        assert bot.status()["gateway"]["beats"] >= beats + 5 and len(pids(bot, "echo")) == 2
+        assert bot.status()["gateway"]["beat_jitter_max_us"] < 100_000 * (3 if ASAN else 1)
 
 
 def test_a_pool_that_does_not_follow_is_named(polite, bots):

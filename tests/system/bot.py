@@ -90,8 +90,11 @@ class Bot:
         self.write_conf(text)
 
     def write_conf(self, text):
-        self.conf.touch(mode=0o600)
-        self.conf.write_text(text)
+        # At once: a supervisor that starts meanwhile finds the old one or the new one.
+        fresh = self.conf.with_suffix(".new")
+        fresh.touch(mode=0o600)
+        fresh.write_text(text)
+        fresh.rename(self.conf)
 
     @staticmethod
     def literal(value):
