@@ -304,7 +304,7 @@ pool_on_down(void *arg, struct child *child, const struct obituary *ob)
 	streams_worker_down(run->sup.streams, child);
 	poolcalls_worker_down(run->sup.poolcalls, child);
 	qw = child_peer(child);
-	queue_worker_down(&qw, ob->running, ob->cause != DEATH_ASKED, ob->text);
+	queue_worker_down(&qw, ob->running, obituary_blames(ob), ob->text);
 	child_peer_set(child, NULL);
 }
 

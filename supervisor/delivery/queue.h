@@ -111,7 +111,7 @@ struct qworker	*queue_worker_up(struct qpool *, uint32_t slot, const char *tag, 
 void		 queue_worker_drain(struct qworker *);
 /*
  * It is dead.  running: what its scoreboard named, 0 none.
- *	charge	false when the death was asked for (restart, stop): nobody is charged
+ *	charge	false: nobody is charged or suspected (obituary_blames)
  *	report	the obituary in one line, for dead letters
  */
 void		 queue_worker_down(struct qworker **, uint64_t running, bool charge,

@@ -800,6 +800,8 @@ write_obituary(struct child *c, struct obituary *o)
 	f.oom = cgroup_oom_kills(c->cgroups, &c->group) > 0;
 	o->scopes = child_scopes(c);
 	o->running = child_running(c, c->down_at, &o->running_ms);
+	o->idle = o->running == 0 &&
+	    atomic_load_explicit(&c->board->tick, memory_order_relaxed) > 0;
 	if (c->up) {
 		o->open = c->ops.open_n(c->arg, c);
 		o->held_n = c->ops.held(c->arg, c, o->held, OBITUARY_HELD);

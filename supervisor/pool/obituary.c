@@ -124,6 +124,15 @@ say_running(struct obituary *o)
 		say(o, " for %s", clock_human_ms(o->running_ms, human, sizeof(human)));
 }
 
+bool
+obituary_blames(const struct obituary *o)
+{
+	bool	 outside = o->cause == DEATH_STOPPED ||
+	    (o->cause == DEATH_SIGNAL && (o->code == SIGKILL || o->code == SIGTERM));
+
+	return o->cause != DEATH_ASKED && !(outside && o->idle);
+}
+
 void
 obituary_judge(struct obituary *o, const struct death_facts *f)
 {

@@ -65,6 +65,7 @@ struct obituary {
 	uint64_t	 user_ms, sys_ms;	/* CPU */
 	uint64_t	 fds;			/* when last looked; 0 never */
 	uint64_t	 memory_bytes;		/* its limit; 0 none */
+	bool		 idle;			/* its scoreboard: no delivery's code ran */
 	bool		 was_ready;
 	bool		 was_asked;		/* DRAIN had been sent */
 	/* "killed by signal 11 (Segmentation fault) while running ..." */
@@ -90,6 +91,11 @@ struct death_facts {
  * set already.  A signal that we sent is no cause; one that came first is.
  */
 void	 obituary_judge(struct obituary *, const struct death_facts *);
+/*
+ * May a delivery be to blame?  Not for an end that was asked for, and not when somebody killed or
+ * stopped a worker that was waiting: what it held are 200 answers, not 200 suspects.
+ */
+bool	 obituary_blames(const struct obituary *);
 const char *death_name(enum death);
 
 #endif

@@ -88,6 +88,25 @@ def test_killed(fake, bots, victim):
     assert lengths == sorted(lengths), "nothing that was shown was taken back"
 
 
+def test_killed_with_many(polite, bots):
+    """What a worker held when somebody killed it goes on side by side, not one after another as suspects would."""
+    bot = bots(polite, pools={"echo": {"workers": 1}})
+    bot.start().ready()
+    channels = polite.channels[:12]
+    polite.say_many([(c, "!stream 80") for c in channels])
+    for _ in range(2):
+        wait_for(lambda: bot.worker("echo.0")["open"] == 12, 20, "all are open")
+        bot.kill("echo.0")
+        bot.ready()
+    # At 50 ms a word each takes 4 s: a minute if they took turns.
+    wait_for(lambda: bot.worker("echo.0")["open"] == 12, 5, "all are open again at once")
+    for channel in channels:
+        grown(polite, channel, 80)
+    idle(bot)
+    assert all(len(polite.answers(c)) == 1 for c in channels)
+    assert bot.counters()["deliveries_poison"] == 0
+
+
 @pytest.mark.parametrize("point", ["rest.crash_before", "rest.crash_after", "supervisor.crash_asked",
                                    "supervisor.crash_effect"])
 def test_killed_at_the_create(fake, bots, point):

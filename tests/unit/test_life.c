@@ -303,6 +303,35 @@ what_was_running_is_said(void **state)
 	assert_string_equal(o.text, "exited with status 0 as asked");
 }
 
+/* kill -9 of a worker that waits makes no suspects of what it holds; a crash does. */
+static void
+whom_a_death_blames(void **state)
+{
+	static const struct {
+		enum death	 cause;
+		int		 code;
+		bool		 idle, blames;
+	} rows[] = {
+		{ DEATH_SIGNAL, SIGKILL, true, false },
+		{ DEATH_SIGNAL, SIGTERM, true, false },
+		{ DEATH_STOPPED, SIGKILL, true, false },
+		{ DEATH_SIGNAL, SIGKILL, false, true },	/* something ran, or there is no scoreboard */
+		{ DEATH_SIGNAL, SIGSEGV, true, true },
+		{ DEATH_EXIT, 1, true, true },
+		{ DEATH_HUNG, SIGKILL, true, true },
+		{ DEATH_MEMORY, SIGKILL, true, true },
+		{ DEATH_ASKED, 0, false, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct obituary	 o = { .cause = rows[i].cause, .code = rows[i].code,
+		    .idle = rows[i].idle };
+
+		assert_int_equal(obituary_blames(&o), rows[i].blames);
+	}
+}
+
 /* ---- /proc ---- */
 
 static void
@@ -345,6 +374,7 @@ main(void)
 		TEST(other_backtraces),
 		TEST(causes),
 		TEST(what_was_running_is_said),
+		TEST(whom_a_death_blames),
 		TEST(status_file),
 	};
 
