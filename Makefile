@@ -45,7 +45,7 @@ COMMON_SRCS := \
 	common/cfg.c common/cfgrow.c common/cfgscan.c common/cfgcheck.c common/cfgload.c common/cfgdiff.c
 
 SUPERVISOR_SRCS := \
-	supervisor/delivery/took.c \
+	supervisor/delivery/took.c supervisor/control/snapshot.c \
 	supervisor/gateway/envelope.c supervisor/gateway/inflate.c supervisor/gateway/session.c \
 	supervisor/gateway/identify.c supervisor/gateway/payload.c supervisor/gateway/lwsloop.c \
 	supervisor/gateway/deaf.c supervisor/gateway/gateway.c \
@@ -70,6 +70,8 @@ SUPERVISOR_SRCS := \
 	supervisor/upgrade.c supervisor/handover.c supervisor/xdoc.c
 
 WORKER_SRCS := \
+	worker/web/ask.c worker/web/server.c worker/web/snap.c worker/web/metrics.c worker/web/checks.c \
+	worker/web/page.c worker/web/statsd.c worker/web/web.c \
 	worker/runtime/crash.c worker/runtime/symbols.c worker/runtime/strike.c worker/runtime/link.c worker/runtime/mailbox.c worker/runtime/task.c \
 	worker/runtime/session.c worker/runtime/curlloop.c \
 	worker/rest/limit.c worker/rest/lanes.c worker/rest/route.c worker/rest/rest.c \
@@ -148,9 +150,10 @@ UNIT_TESTS := \
 	test_throttle \
 	test_trigger \
 	test_url \
+	test_web \
 	test_words
 # One libFuzzer target per parser; `make check` replays tests/fuzz/corpus/NAME.
-FUZZERS := fuzz_backfill fuzz_msg fuzz_json fuzz_envelope fuzz_inflate fuzz_journal fuzz_url fuzz_split fuzz_sse fuzz_codec
+FUZZERS := fuzz_backfill fuzz_ask fuzz_msg fuzz_json fuzz_envelope fuzz_inflate fuzz_journal fuzz_url fuzz_split fuzz_sse fuzz_codec
 
 COMMON_A := $(BUILD)/libcommon.a
 SUP_A	:= $(BUILD)/libsupervisor.a

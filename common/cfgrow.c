@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "common/address.h"
 #include "common/cfgrow.h"
 #include "common/log.h"
 #include "common/url.h"
@@ -121,7 +122,10 @@ cfgrow_scope_of(struct span name, enum cfg_scope *scope_r)
 const struct role_row *
 cfgrow_handler(const char *name)
 {
-	return strcmp(name, "rest") == 0 ? NULL : table_role(name);
+	/* The supervisor's own. */
+	if (strcmp(name, "rest") == 0 || strcmp(name, "web") == 0)
+		return NULL;
+	return table_role(name);
 }
 
 const char *
@@ -335,6 +339,7 @@ bad_text(const char *name, const char *text)
 		NULL
 	};
 	struct url			 u;
+	struct address			 at;
 
 	if (strcmp(name, "api_url") == 0 || strcmp(name, "base_url") == 0)
 		return bad_api_url(text);
@@ -355,6 +360,8 @@ bad_text(const char *name, const char *text)
 		return "is not a number from 0 to 2, as 0.7";
 	if (strcmp(name, "query") == 0 && strpbrk(text, " ?#") != NULL)
 		return "is no query such as a=b&c=d";
+	if ((strcmp(name, "web") == 0 || strcmp(name, "statsd") == 0) && !address_parse(text, &at))
+		return "is not a numeric address and a port, as 127.0.0.1:9464 or [::1]:9464";
 	if (one_of(name, paths) && text[0] != '/')
 		return "is not an absolute path";
 	return NULL;
@@ -593,7 +600,7 @@ cfgrow_bad_title(enum cfg_scope scope, struct span name)
 	for (i = 0; i < name.n; i++)
 		if (strchr(LOWER DIGITS "_-", name.p[i]) == NULL || name.p[i] == '\0')
 			return "is made of a-z, 0-9, _ and -";
-	if (scope == CFG_SCOPE_POOL && (span_is(name, "rest") || span_is(name, "supervisor") ||
+	if (scope == CFG_SCOPE_POOL && (span_is(name, "rest") || span_is(name, "web") || span_is(name, "supervisor") ||
 	    span_is(name, "discord") || span_is(name, "gateway")))	/* services */
 		return "is not one that the supervisor uses itself";
 	return NULL;

@@ -17,6 +17,7 @@
 #include "supervisor/control/control.h"
 #include "supervisor/control/notify.h"
 #include "supervisor/control/poolcalls.h"
+#include "supervisor/control/snapshot.h"
 #include "supervisor/control/status.h"
 #include "supervisor/control/streams.h"
 #include "supervisor/delivery/fetchgap.h"
@@ -159,7 +160,8 @@ check_pool(void *arg, const struct pool_view *p)
 {
 	bool	*ready = arg;
 
-	*ready = *ready && (p->ready > 0 || p->running == 0);
+	/* Who only shows how it is keeps nobody waiting. */
+	*ready = *ready && (p->ready > 0 || p->running == 0 || strcmp(p->role, "web") == 0);
 }
 
 /* Events come in, and each pool has somebody who answers; a pool that never has is waited for once. */
@@ -272,6 +274,7 @@ run_start(struct run *run)
 	sup->streams = streams_new(sup->loop, sup->journal, sup->cfg->poison, STREAMS_ORPHAN_MS);
 	streams_recover(sup->streams);
 	sup->poolcalls = poolcalls_new(sup->loop);
+	sup->snapshot = snapshot_new(sup);
 	sup->reload = reload_new(sup);
 	sup->upgrade = upgrade_new(run, run->former.from[0] == '\0' ? NULL : &run->former, run->exe);
 	sup->pools = pools_new(sup->loop, sup->cfg, sup->journal, run->worker, &run_pools_ops, run);
@@ -318,6 +321,7 @@ run_free(struct run *run)
 		pools_free(&sup->pools);
 	upgrade_free(&sup->upgrade);
 	reload_free(&sup->reload);
+	snapshot_free(&sup->snapshot);
 	poolcalls_free(&sup->poolcalls);
 	streams_free(&sup->streams);
 	if (sup->calls != NULL)

@@ -19,6 +19,7 @@ struct streams;
 struct poolcalls;
 struct control;
 struct notify;
+struct snapshot;
 struct reload;
 struct upgrade;
 struct orphans;
@@ -44,6 +45,7 @@ struct sup {
 	struct fetchgap	*fetchgap;		/* supervisor/delivery/fetchgap.h; NULL under --no-gateway */
 	struct gateway	*gw;			/* NULL under --no-gateway */
 	struct control	*control;
+	struct snapshot	*snapshot;		/* supervisor/control/snapshot.h */
 	struct reload	*reload;		/* supervisor/reload.h */
 	struct upgrade	*upgrade;		/* supervisor/upgrade.h */
 	struct notify	*notify;		/* NULL: no process manager listens */

@@ -12,6 +12,7 @@
 #include "supervisor/control/calls.h"
 #include "supervisor/control/notify.h"
 #include "supervisor/control/poolcalls.h"
+#include "supervisor/control/snapshot.h"
 #include "supervisor/control/streams.h"
 #include "supervisor/delivery/fetchgap.h"
 #include "supervisor/run.h"
@@ -209,6 +210,8 @@ pool_on_up(void *arg, struct child *child)
 	if (child_is_rest(child)) {
 		calls_service_up(run->sup.calls, child);
 		run_follow_active(run);
+	} else if (child_is_web(child)) {
+		snapshot_up(run->sup.snapshot, child);
 	} else {
 		qp = queue_pool(run->sup.queue, child_pool(child));
 		queue_pool_narrow(qp, child_events(child), child_tag(child));
@@ -271,8 +274,12 @@ handler_said(struct run *run, struct child *child, const struct msg_in *in, cons
 static int
 pool_on_msg(void *arg, struct child *child, const struct msg_in *in, const char **why_r)
 {
-	return child_is_rest(child) ? rest_said(arg, child, in, why_r) :
-	    handler_said(arg, child, in, why_r);
+	if (child_is_rest(child))
+		return rest_said(arg, child, in, why_r);
+	if (!child_is_web(child))
+		return handler_said(arg, child, in, why_r);
+	*why_r = "a message that its role does not send";
+	return -1;
 }
 
 static void
@@ -283,7 +290,9 @@ pool_on_draining(void *arg, struct child *child)
 	if (child_is_rest(child)) {
 		calls_service_draining(run->sup.calls, child);
 		run_follow_active(run);
-	} else
+	} else if (child_is_web(child))
+		snapshot_down(run->sup.snapshot, child);
+	else
 		queue_worker_drain(child_peer(child));
 }
 
@@ -298,6 +307,10 @@ pool_on_down(void *arg, struct child *child, const struct obituary *ob)
 		calls_service_down(run->sup.calls, child, ob->cause == DEATH_ASKED);
 		streams_service_down(run->sup.streams, child, ob->cause == DEATH_ASKED);
 		run_follow_active(run);
+		return;
+	}
+	if (child_is_web(child)) {
+		snapshot_down(run->sup.snapshot, child);
 		return;
 	}
 	calls_worker_down(run->sup.calls, child);

@@ -30,6 +30,7 @@
 #include "worker/runtime/crash.h"
 #include "worker/runtime/link.h"
 #include "worker/runtime/task.h"
+#include "worker/web/web.h"
 
 #define BEAT_MS		1000	/* tick when idle, and COUNT */
 #define FLUSH_MS	1000	/* for the last words on the link */
@@ -291,6 +292,20 @@ build_rest(struct wrk *w, const struct msg_HELLO *h, const char **why_r)
 }
 
 static int
+build_web(struct wrk *w, const struct msg_HELLO *h, const char **why_r)
+{
+	char			*at = option(h, "web"), *statsd = option(h, "statsd");
+	struct web_config	 cf = {
+		.listen = at, .statsd = statsd, .first = h->generation == 1,
+	};
+
+	w->web = web_new(w->loop, &cf, why_r);
+	free(at);
+	free(statsd);
+	return w->web == NULL ? -1 : 0;
+}
+
+static int
 build_handler(struct wrk *w, const struct msg_HELLO *h, const char **why_r)
 {
 	for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++)
@@ -356,7 +371,8 @@ static void
 on_hello(struct wrk *w, const struct msg_HELLO *h)
 {
 	const char	*why = NULL;
-	bool		 rest = span_is(h->role, "rest");
+	bool		 rest = span_is(h->role, "rest"), web = span_is(h->role, "web");
+	int		 rc;
 
 	w->greeted = true;
 	link_log(w->link);
@@ -374,9 +390,10 @@ on_hello(struct wrk *w, const struct msg_HELLO *h)
 		end(w, (int)fault_arg(FAULT_WORKER_EXIT, 1));
 		return;
 	}
-	if ((rest ? build_rest(w, h, &why) : build_handler(w, h, &why)) == -1) {
+	rc = rest ? build_rest(w, h, &why) : web ? build_web(w, h, &why) : build_handler(w, h, &why);
+	if (rc == -1) {
 		log_err("cannot play the role %.*s: %s", (int)h->role.n, h->role.p, why);
-		end(w, rest ? CONTRACT_EXIT_INIT : CONTRACT_EXIT_HOLD);
+		end(w, rest || web ? CONTRACT_EXIT_INIT : CONTRACT_EXIT_HOLD);
 		return;
 	}
 	if (h->hang_ms / 4 < BEAT_MS)
@@ -489,6 +506,29 @@ on_rest_msg(struct rest *r, struct growing *g, const struct msg_in *in)
 	}
 }
 
+static bool
+on_web_msg(struct wrk *w, const struct msg_in *in)
+{
+	switch (in->type) {
+	case MSG_SNAPSHOT:
+		web_snapshot(w->web, in->SNAPSHOT.json);
+		return true;
+	case MSG_DRAIN:
+		end(w, CONTRACT_EXIT_OK);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool
+on_own_msg(struct wrk *w, const struct msg_in *in)
+{
+	if (w->rest != NULL)
+		return on_rest_msg(w->rest, w->growing, in);
+	return w->web != NULL ? on_web_msg(w, in) : on_handler_msg(w->tasks, w->chat, in);
+}
+
 static void
 on_msg(void *arg, const struct msg_in *in)
 {
@@ -500,8 +540,7 @@ on_msg(void *arg, const struct msg_in *in)
 		on_hello(w, &in->HELLO);
 	else if (!w->greeted)
 		on_bad(w, "the first message is not HELLO");
-	else if (!on_common(w, in) &&
-	    !(w->rest != NULL ? on_rest_msg(w->rest, w->growing, in) : on_handler_msg(w->tasks, w->chat, in)))
+	else if (!on_common(w, in) && !on_own_msg(w, in))
 		on_bad(w, msg_name(in->type));
 }
 
@@ -547,6 +586,7 @@ wrk_fini(struct wrk *w)
 	chat_free(&w->chat);
 	growing_free(&w->growing);
 	rest_free(&w->rest);
+	web_free(&w->web);
 	if (w->link != NULL) {
 		send_counts(w);
 		send_measures(w);

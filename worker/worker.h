@@ -16,11 +16,12 @@ struct tasks;
 struct rest;
 struct growing;
 struct chat;
+struct web;
 struct handler;
 
 /*
- * One worker process.  Owner: main.  Everything below `link` exists from HELLO on; of tasks and
- * rest a worker has the one that its role needs.
+ * One worker process.  Owner: main.  Everything below `link` exists from HELLO on; of tasks,
+ * rest and web a worker has the one that its role needs.
  */
 struct wrk {
 	struct loop	*loop;
@@ -31,6 +32,7 @@ struct wrk {
 	struct rest	*rest;		/* the role rest */
 	struct growing	*growing;	/* its streams */
 	struct chat	*chat;		/* the role chat, beside tasks */
+	struct web	*web;		/* the role web */
 	struct timer	*beat;		/* ticks the board and sends COUNT */
 	struct timer	*task_timer;
 	uint64_t	 beat_ms;

@@ -778,6 +778,21 @@ status_deliveries(struct sup *sup, struct buf *out)
 }
 
 void
+status_letters(struct sup *sup, size_t max, struct buf *out)
+{
+	struct json_out	 o;
+	uint64_t	 now_ms = clock_wall_ms(), left = journal_count(sup->journal, DLV_ASIDE);
+
+	json_out_init(&o, out);
+	json_arr(&o);
+	for (struct delivery *d = journal_first(sup->journal, DLV_ASIDE); d != NULL;
+	    d = TAILQ_NEXT(d, in_state))
+		if (left-- <= max)
+			put_delivery(&o, d, now_ms);
+	json_arr_end(&o);
+}
+
+void
 status_sessions(struct sup *sup, struct buf *out)
 {
 	const struct gw_identity	*id;

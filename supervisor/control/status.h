@@ -21,6 +21,8 @@ void	 status_workers(struct sup *, struct buf *out);
 bool	 status_worker(struct sup *, const char *name, struct buf *out);
 /* Waiting, given, aside; at most 1,000. */
 void	 status_deliveries(struct sup *, struct buf *out);
+/* The newest dead letters as an array, at most max; the newest last. */
+void	 status_letters(struct sup *, size_t max, struct buf *out);
 /* Gateway session, rest sessions as last reported. */
 void	 status_sessions(struct sup *, struct buf *out);
 /* What lost sessions left, and the channels that would be asked after the next one. */

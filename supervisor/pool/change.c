@@ -412,6 +412,9 @@ pools_restart(struct pools *ps, const char *name, enum restart_how how,
 		return -1;
 	}
 	drop_parked(c);
+	/* Two cannot listen on one port. */
+	if (c->n > 0 && c->tasks[0].place->pool->web && how == RESTART_ROLLING)
+		c->how = RESTART_PLAIN;
 	if (c->n == 0)
 		snprintf(c->refused, sizeof(c->refused), "%s is drained: 'resume %s' starts it",
 		    name, name);
@@ -574,6 +577,8 @@ pools_scale(struct pools *ps, const char *name, uint64_t workers,
 		if (p->rest)
 			snprintf(c->refused, sizeof(c->refused),
 			    "the rest pool has two workers, one active and one warm, at all times");
+		else if (p->web)
+			snprintf(c->refused, sizeof(c->refused), "the web pool has one worker");
 		else if (workers < min || workers > max)
 			snprintf(c->refused, sizeof(c->refused), "a pool has %" PRIu64 " to %"
 			    PRIu64 " workers", min, max);

@@ -48,7 +48,7 @@ struct child {
 	char			*program;
 	uint32_t		 slot;
 	uint64_t		 generation;
-	bool			 rest;
+	bool			 rest, web;
 	uint64_t		 hang_ms, stopped_ms, start_deadline_ms;
 	struct limits		 limits;
 	struct cgroups		*cgroups;
@@ -219,6 +219,9 @@ take_log(struct child *c, const struct msg_LOG *m)
 {
 	if (!may_say(c))
 		return;
+	/* Whoever reads the obituary wants to know what it said of its end. */
+	if (m->level <= LOG_ERR && m->class.n == 0)
+		last_words_add(&c->words, m->line);
 	if (m->class.n > 0)
 		log_trace_line(m->class, c->tag, m->line);
 	else
@@ -496,6 +499,7 @@ child_spawn(struct loop *l, const struct child_spec *sp, const struct child_ops 
 	c->slot = sp->slot;
 	c->generation = sp->generation;
 	c->rest = sp->rest;
+	c->web = sp->web;
 	c->hang_ms = sp->hang_ms;
 	c->stopped_ms = sp->stopped_ms;
 	c->start_deadline_ms = sp->start_deadline_ms;
@@ -879,6 +883,12 @@ bool
 child_is_rest(const struct child *c)
 {
 	return c->rest;
+}
+
+bool
+child_is_web(const struct child *c)
+{
+	return c->web;
 }
 
 uint32_t

@@ -20,6 +20,7 @@ struct child_spec {
 	uint32_t	 slot;
 	uint64_t	 generation;
 	bool		 rest;			/* outlives the supervisor a moment: no PDEATHSIG */
+	bool		 web;
 	uint64_t	 credit, hang_ms, stopped_ms, start_deadline_ms, drain_ms, last_word_ms;
 	struct limits	 limits;
 	struct cgroups	*cgroups;		/* outlives it; may lose its version */

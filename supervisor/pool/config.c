@@ -90,7 +90,7 @@ pools_remove(struct pools *ps, const char *name, void (*fn)(void *, const char *
 {
 	struct pool	*p = pool_named(ps, name);
 
-	if (p == NULL || p->rest || p->gone_fn != NULL)
+	if (p == NULL || p->rest || p->web || p->gone_fn != NULL)
 		return -1;
 	p->gone_fn = fn;
 	p->gone_arg = arg;

@@ -76,6 +76,10 @@ hello_options(const struct pool *p, struct buf *b)
 	option_str(b, "trace", log_traced());
 	if (p->command.n == 0 && strcmp(p->role, "chat") == 0 && cfg_chat_model(cfg) != NULL)
 		options_for_chat(cfg, b);
+	if (p->web) {
+		option_str(b, "web", cfg->web);
+		option_str(b, "statsd", cfg->statsd);
+	}
 	if (!p->rest)
 		return;
 	option_str(b, "token", cfg->token);

@@ -66,7 +66,7 @@ struct pool {
 	char		*name;
 	char		 role[CFG_ROLE_BYTES];
 	struct words	 command;		/* of a handler "exec:"; empty: bulkhead-worker */
-	bool		 rest, stopping;
+	bool		 rest, web, stopping;
 	uint64_t	 credit;
 	uint64_t	 finish_ms, last_word_ms;	/* of the stop */
 	uint64_t	 recycled;
@@ -137,7 +137,7 @@ holder_leaves(const struct holder *h)
 }
 
 /* ---- pool.c ---- */
-/* cp NULL: the rest pool.  At the end of the list. */
+/* At the end of the list. */
 struct pool	*pool_new(struct pools *, const struct cfg_pool *cp);
 void		 pool_free(struct pool **);
 struct holder	*holder_new(struct place *);
@@ -174,6 +174,6 @@ void		 hello_options(const struct pool *, struct buf *);
 /* ---- view.c ---- */
 /* The obituary of this generation, or of the newest when it is 0.  NULL: none is kept. */
 const struct obituary *place_obituary(const struct place *, uint64_t generation);
-const struct cfg_pool *pool_cfg(const struct pool *);	/* NULL: the rest pool */
+const struct cfg_pool *pool_cfg(const struct pool *);	/* NULL: one of our own */
 
 #endif

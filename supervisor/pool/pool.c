@@ -194,7 +194,7 @@ op_spawn(struct slot *s)
 	struct buf		 options = { 0 };
 	struct child_spec	 spec = {
 		.program = ps->program, .pool = p->name, .role = p->role, .slot = pl->no,
-		.generation = ++pl->generation, .rest = p->rest, .credit = p->credit,
+		.generation = ++pl->generation, .rest = p->rest, .web = p->web, .credit = p->credit,
 		.hang_ms = cfg->hang_ms, .stopped_ms = cfg->stopped_ms,
 		.start_deadline_ms = cfg->start_deadline_ms,
 		.drain_ms = p->rest ? cfg->rest_grace_ms : cfg->drain_ms,
@@ -546,30 +546,43 @@ place_free(struct place **plp)
 
 /* ---- the public face ---- */
 
-struct pool *
-pool_new(struct pools *ps, const struct cfg_pool *cp)
+static struct pool *
+pool_make(struct pools *ps, const char *name, uint64_t workers, uint64_t credit)
 {
 	struct pool	*p = mem_alloc(sizeof(*p));
-	const char	*name = cp == NULL ? "rest" : cp->name, *why;
-	uint64_t	 workers = cp == NULL ? REST_WORKERS : cp->workers;
 
 	p->pools = ps;
 	p->name = mem_strdup(name);
-	p->rest = cp == NULL;
-	p->credit = p->rest ? table_role("rest")->credit : cfg_pool_credit(cp);
-	if (p->rest)
-		(void)strlcpy(p->role, "rest", sizeof(p->role));
-	else
-		(void)cfg_pool_role_name(cp, p->role);
-	if (!p->rest && cfg_pool_command(cp) != NULL) {
-		if (words_split(cfg_pool_command(cp), &p->command, &why) == -1)
-			abort();	/* cfgrow has checked it */
-	}
+	p->credit = credit;
 	TAILQ_INIT(&p->graves);
 	for (uint32_t i = 0; i < workers; i++)
 		(void)place_new(p, i);
 	ps->list = mem_grow(ps->list, ps->n + 1, sizeof(*ps->list));
 	ps->list[ps->n++] = p;
+	return p;
+}
+
+struct pool *
+pool_new(struct pools *ps, const struct cfg_pool *cp)
+{
+	struct pool	*p = pool_make(ps, cp->name, cp->workers, cfg_pool_credit(cp));
+	const char	*why;
+
+	(void)cfg_pool_role_name(cp, p->role);
+	if (cfg_pool_command(cp) != NULL) {
+		if (words_split(cfg_pool_command(cp), &p->command, &why) == -1)
+			abort();	/* cfgrow has checked it */
+	}
+	return p;
+}
+
+/* One that nobody configures; its name is its role. */
+static struct pool *
+pool_own(struct pools *ps, const char *role, uint64_t workers)
+{
+	struct pool	*p = pool_make(ps, role, workers, table_role(role)->credit);
+
+	(void)strlcpy(p->role, role, sizeof(p->role));
 	return p;
 }
 
@@ -609,9 +622,11 @@ pools_new(struct loop *l, const struct cfg *cfg, struct journal *j, const char *
 	ps->settle = (struct loop_job){ .fn = settle, .arg = ps };
 	TAILQ_INIT(&ps->changes);
 	if (cfg->token != NULL)
-		(void)pool_new(ps, NULL);
+		pool_own(ps, "rest", REST_WORKERS)->rest = true;
 	for (size_t i = 0; i < cfg->pools_n; i++)
 		(void)pool_new(ps, &cfg->pools[i]);
+	if (cfg->web != NULL || cfg->statsd != NULL)
+		pool_own(ps, "web", 1)->web = true;
 	return ps;
 }
 

@@ -4,7 +4,7 @@
  * pool.c keeps the set of processes equal to the configuration; slot.c is the pure life cycle of
  * one place, throttle.c the pure back-off, child.c one process (spawn, handshake, link, kill, reap,
  * obituary).  There is always a pool "rest" (role rest, two workers: one active, one warm) unless
- * there is no token.
+ * there is no token, and a pool "web" (role web, one worker) when an option asks for it.
  *
  * Owner: struct sup.  struct child is valid from on_up to the end of its on_down; keep nothing
  * after that.
@@ -75,6 +75,7 @@ enum restart_how {
  * Replace processes, one place after another.  Not throttled.  HELD and FAILED ones are started
  * too, drained ones of a pool stay as they are.  Done when all are READY: rolling, the processes
  * that were taken over from go on with what they hold, up to drain_rolling; at most two of a place.
+ * The web worker is never replaced rolling: two cannot listen on one port.
  * An heir that does not get READY ends the restart, and whoever held the place holds it on.
  */
 int		 pools_restart(struct pools *, const char *name, enum restart_how,
@@ -130,6 +131,7 @@ void		 child_hung(struct child *, const char *why);
 const char	*child_tag(const struct child *);	/* "echo.0#3" */
 const char	*child_pool(const struct child *);
 bool		 child_is_rest(const struct child *);
+bool		 child_is_web(const struct child *);
 uint32_t	 child_slot(const struct child *);
 pid_t		 child_pid(const struct child *);
 /* What child_peer_set stored: the queue's worker. */
