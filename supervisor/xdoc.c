@@ -180,6 +180,52 @@ document_faults(struct buf *out)
 #undef FAULT_POINT
 }
 
+/* What the line says each time: its variable parts are three dots. */
+static void
+line_cell(struct buf *out, const char *line)
+{
+	struct buf	 text = { 0 };
+
+	for (; *line != '\0'; line++) {
+		if (*line != '%') {
+			buf_add(&text, line, 1);
+			continue;
+		}
+		line += strspn(line + 1, "l") + 1;	/* %s or %llu */
+		if (line[1] != '%')
+			buf_add(&text, "...", 3);
+	}
+	buf_add(&text, "", 1);
+	cell(out, buf_span(&text).p);
+	buf_fini(&text);
+}
+
+static void
+document_reasons(struct buf *out)
+{
+	head(out, "Reasons of a health that is not ok", "line | meaning | what to do");
+#define REASON(id, line, means, act)						\
+	line_cell(out, line);							\
+	cell(out, means);							\
+	cell(out, act);								\
+	row_end(out);
+#include "proto/reasons.def"
+#undef REASON
+}
+
+static void
+document_lanes(struct buf *out)
+{
+	head(out, "Lanes of a CALL", "lane | number | what goes there");
+#define LANE(name, number, help)						\
+	code_cell(out, #name);							\
+	number_cell(out, number);						\
+	cell(out, help);							\
+	row_end(out);
+#include "proto/lanes.def"
+#undef LANE
+}
+
 static const struct {
 	const char	*what;
 	void		(*document)(struct buf *);
@@ -191,6 +237,8 @@ static const struct {
 	{ "errors", document_errors },
 	{ "events", document_events },
 	{ "faults", document_faults },
+	{ "lanes", document_lanes },
+	{ "reasons", document_reasons },
 };
 
 int

@@ -16,6 +16,7 @@
 #include "supervisor/control/status.h"
 #include "supervisor/delivery/fetchgap.h"
 #include "supervisor/pool/lastwords.h"
+#include "supervisor/reasons.h"
 #include "supervisor/reload.h"
 #include "supervisor/upgrade.h"
 
@@ -113,11 +114,11 @@ judge_worker(void *arg, const struct worker_view *v)
 	if (strcasecmp(v->state, "ready") == 0)
 		return;
 	if (strcmp(v->state, "drained") == 0) {
-		because(h, "%s is drained for %s: 'bulkheadctl resume %s' starts it", v->name,
+		because(h, because_WORKER_DRAINED, v->name,
 		    clock_human_ms(v->state_ms, text, sizeof(text)), v->name);
 		return;
 	}
-	because(h, "%s is %s for %s%s%s", v->name, v->state,
+	because(h, because_WORKER, v->name, v->state,
 	    clock_human_ms(v->state_ms, text, sizeof(text)),
 	    v->last == NULL ? "" : ": ", v->last == NULL ? "" : v->last->text);
 }
@@ -129,12 +130,12 @@ judge_pool(void *arg, const struct pool_view *v)
 	char		 text[24];
 
 	if (v->running != v->configured)
-		because(h, "pool %s: configured %" PRIu64 ", running %" PRIu64, v->name,
-		    v->configured, v->running);
+		because(h, because_POOL_SCALED, v->name, (unsigned long long)v->configured,
+		    (unsigned long long)v->running);
 	if (v->lost != NULL)
-		because(h, "the old process of %s stays in place: %s ago its successor did not get ready: %s",
-		    v->lost, clock_human_ms(age_of(v->lost_wall_ms, clock_wall_ms()), text,
-		    sizeof(text)), v->lost_text);
+		because(h, because_ROLLED_BACK, v->lost,
+		    clock_human_ms(age_of(v->lost_wall_ms, clock_wall_ms()), text, sizeof(text)),
+		    v->lost_text);
 }
 
 static bool
@@ -158,7 +159,7 @@ judge_gateway(struct health *h)
 	/* The last sign of a live session: state_ms begins anew with each attempt. */
 	silent_ms = g.ack_age_ms == UINT64_MAX ? uptime_ms(h->sup) : g.ack_age_ms;
 	h->down = h->down || silent_ms >= DEAF_MS;
-	because(h, "the gateway is %s, last sign of Discord %s ago%s%s", g.state,
+	because(h, because_GATEWAY, g.state,
 	    clock_human_ms(silent_ms, text, sizeof(text)), g.last_close[0] == '\0' ? "" : ": ",
 	    g.last_close);
 }
@@ -175,9 +176,8 @@ judge_queues(struct health *h)
 			continue;
 		queue_pool_usage(p, &u);
 		if (u.full)
-			because(h, "pool %s is full, reading from Discord waits for it: %" PRIu64
-			    " deliveries of %" PRIu64 " bytes wait", cfg->pools[i].name, u.waiting,
-			    u.waiting_bytes);
+			because(h, because_POOL_FULL, cfg->pools[i].name,
+			    (unsigned long long)u.waiting, (unsigned long long)u.waiting_bytes);
 	}
 }
 
@@ -191,32 +191,30 @@ judge(struct sup *sup, struct health *h)
 	memset(h, 0, sizeof(*h));
 	h->sup = sup;
 	if (sup->phase == SUP_STOPPING)
-		because(h, "stopping: %s", sup->why_stopping);
+		because(h, because_STOPPING, sup->why_stopping);
 	if (reload_refused(sup->reload) != NULL)
-		because(h, "the configuration file was refused, a start would be too: %s",
-		    reload_refused(sup->reload));
+		because(h, because_CONFIG_REFUSED, reload_refused(sup->reload));
 	if (sup->gw != NULL)
 		judge_gateway(h);
 	if (sup->cfg->token != NULL && sup->calls != NULL && calls_active(sup->calls) == NULL) {
 		h->down = true;
-		because(h, "no rest worker is ready: nothing can be answered");
+		because(h, because_NO_REST);
 	}
 	journal_usage(sup->journal, &u);
 	if (sup->opened.damaged)
-		because(h, "the journal was damaged: %s", sup->opened.text);
+		because(h, because_JOURNAL_DAMAGED, sup->opened.text);
 	if (!u.tmpfs)
-		because(h, "runtime_dir is not on tmpfs: a slow disk can stall the heartbeat");
+		because(h, because_NOT_TMPFS);
 	if (u.dropped > 0)
-		because(h, "%" PRIu64 " events were dropped at the journal's bound", u.dropped);
+		because(h, because_DROPPED, (unsigned long long)u.dropped);
 	if ((aside = journal_count(sup->journal, DLV_ASIDE)) > 0)
-		because(h, "%" PRIu64 " %s set aside, the oldest %s ago: see 'bulkheadctl show dead'",
-		    aside, aside == 1 ? "delivery is" : "deliveries are",
+		because(h, because_ASIDE, (unsigned long long)aside,
+		    aside == 1 ? "delivery is" : "deliveries are",
 		    clock_human_ms(age_of(dead_oldest_ms(sup), clock_wall_ms()), text, sizeof(text)));
 	if (sup->queue != NULL)
 		judge_queues(h);
 	if (log_dropped() > 0)
-		because(h, "%" PRIu64 " log lines were dropped: the reader of stderr is slow",
-		    log_dropped());
+		because(h, because_LOG_DROPPED, (unsigned long long)log_dropped());
 	if (sup->pools != NULL) {
 		pools_each(sup->pools, NULL, judge_worker, h);
 		pools_each_pool(sup->pools, judge_pool, h);

@@ -13,6 +13,7 @@
 #include "supervisor/control/calls.h"
 #include "supervisor/delivery/backfill.h"
 #include "supervisor/delivery/fetchgap.h"
+#include "supervisor/reasons.h"
 
 #define SHOWN_MS	(60 * 60 * 1000ull)
 #define ROOM_MS		50	/* a page that the journal has no room for is offered again */
@@ -514,13 +515,13 @@ fetchgap_why(struct fetchgap *fg, char *dst, size_t dst_bytes)
 	ago_ms = now_ms > g->lost_ms ? now_ms - g->lost_ms : 0;
 	clock_human_ms(ago_ms, text, sizeof(text));
 	if (g->due)
-		snprintf(dst, dst_bytes, "a Discord session was lost %s ago: what was said meanwhile is"
-		    " asked for, %" PRIu64 " of %" PRIu64 " channels done", text,
-		    n->filled + n->refused + n->failed + n->skipped, n->channels);
+		snprintf(dst, dst_bytes, because_GAP_DUE, text,
+		    (unsigned long long)(n->filled + n->refused + n->failed + n->skipped),
+		    (unsigned long long)n->channels);
 	else if (ago_ms < SHOWN_MS && !backfill_whole(g))
-		snprintf(dst, dst_bytes, "a Discord session was lost %s ago: what was said meanwhile is"
-		    " missing in %" PRIu64 " of %" PRIu64 " channels%s", text, n->failed + n->skipped,
-		    n->channels, n->unasked_ms > 0 ? ", and what is too long ago in all" : "");
+		snprintf(dst, dst_bytes, because_GAP_LEFT, text,
+		    (unsigned long long)(n->failed + n->skipped),
+		    (unsigned long long)n->channels, n->unasked_ms > 0 ? ", and what is too long ago in all" : "");
 	else
 		return false;
 	return true;
