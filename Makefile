@@ -309,6 +309,8 @@ CONFDIR	?= /etc/bulkhead
 UNITS	:= bulkhead.service bulkhead@.service
 EXAMPLES := $(wildcard worker/examples/*.py)
 MAN1	:= supervisor/ctl/bulkheadctl.1
+MAN5	:= supervisor/bulkhead.conf.5
+MAN7	:= supervisor/bulkhead.7 worker/bulkhead-worker.7
 MAN8	:= supervisor/bulkheadd.8
 # What is there already is the operator's.
 keep	= test -e $(2) || install -m $(1) $(3) $(2)
@@ -318,10 +320,12 @@ install: install-files
 	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory install-host; fi
 
 install-files: all
-	install -d $(addprefix $(DESTDIR),$(BINDIR) $(MANDIR)/man1 $(MANDIR)/man8 $(UNITDIR) $(SYSUSERSDIR) \
+	install -d $(addprefix $(DESTDIR),$(BINDIR) $(addprefix $(MANDIR)/man,1 5 7 8) $(UNITDIR) $(SYSUSERSDIR) \
 	    $(DOCDIR) $(DATADIR)/examples $(DATADIR)/s6/bulkhead $(DATADIR)/runit/bulkhead $(CONFDIR))
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(BINDIR)/
 	install -m 644 $(MAN1) $(DESTDIR)$(MANDIR)/man1/
+	install -m 644 $(MAN5) $(DESTDIR)$(MANDIR)/man5/
+	install -m 644 $(MAN7) $(DESTDIR)$(MANDIR)/man7/
 	install -m 644 $(MAN8) $(DESTDIR)$(MANDIR)/man8/
 	install -m 644 LICENSE README.md scripts/bulkhead.conf $(DESTDIR)$(DOCDIR)/
 	install -m 644 proto/README.md $(DESTDIR)$(DOCDIR)/protocol.md
@@ -345,6 +349,8 @@ install-host:
 uninstall:
 	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,$(notdir $(PROGRAMS))) \
 	    $(addprefix $(DESTDIR)$(MANDIR)/man1/,$(notdir $(MAN1))) \
+	    $(addprefix $(DESTDIR)$(MANDIR)/man5/,$(notdir $(MAN5))) \
+	    $(addprefix $(DESTDIR)$(MANDIR)/man7/,$(notdir $(MAN7))) \
 	    $(addprefix $(DESTDIR)$(MANDIR)/man8/,$(notdir $(MAN8))) \
 	    $(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS)) $(DESTDIR)$(SYSUSERSDIR)/bulkhead.conf
 	rm -rf $(DESTDIR)$(DOCDIR) $(DESTDIR)$(DATADIR)
