@@ -175,9 +175,11 @@ struct limits
 pool_limits(const struct pool *p)
 {
 	const struct cfg_pool	*cp = pool_cfg(p);
+	struct limits		 none = { 0 };
 
-	return cp == NULL ? (struct limits){ 0 } :
-	    (struct limits){ cp->memory_bytes, cp->files, cp->core_bytes };
+	if (cp == NULL)
+		return none;
+	return (struct limits){ cp->memory_bytes, cp->files, cp->core_bytes };
 }
 
 static const struct child_ops	 child_ops;
