@@ -171,13 +171,12 @@ class Run:
             self.talk.listen()
             status = self.doer.ask()
             if (status and status["gateway"]["live"] and all(w["state"] == "ready" for w in status["workers"])
-                    and not status["beside"] and self.doer.wait_verbs(0)
-                    and status["deliveries"]["waiting"] + status["deliveries"]["given"] < 10):
+                    and not status["beside"] and self.doer.wait_verbs(0) and not self.talk.late(0.3)):
                 return True
             time.sleep(0.05)
         self.say("not whole:", json.dumps({"why": status["why"], "beside": [w["tag"] for w in status["beside"]],
                                            "deliveries": status["deliveries"]} if status else None),
-                 "commands under way:", len(self.doer.verbs))
+                 "commands under way:", len(self.doer.verbs), "late answers:", self.talk.late(0.3))
         return False
 
     def unquiet(self):
@@ -231,9 +230,15 @@ class Run:
             if t > died:
                 first[said.channel] = min(first.get(said.channel, t), t)
         waits = [1000 * (t - died) for t in first.values()]
+        slow = [said for said in burst if said.channel in first and first[said.channel] - died > 0.1]
+        if slow:
+            self.say("slow:", self.bot.ctl_run("explain", slow[0].id).stdout)
         self.measured[one.kind] += waits
+        buried = self.log.deaths.get(victim["pid"])
         self.say(f"measured {one.kind}: {victim['tag']}, {len(waits)} channels waited,",
-                 f"longest {max(waits):.1f} ms" if waits else "nobody")
+                 f"longest {max(waits):.1f} ms," if waits else "",
+                 f"buried after {1000 * (buried[0] - died):.1f} ms" if buried else "not buried yet",
+                 f"load {os.getloadavg()[0]:.1f}")
 
     def measure_verb(self, one):
         began = time.monotonic()
@@ -386,6 +391,7 @@ class Run:
         print(f"deliveries given {t.get('deliveries_given', 0)}, taken back {t.get('deliveries_returned', 0)}; calls "
               f"given to the spare {t.get('calls_repeated', 0)}, answered from the journal {t.get('calls_answered', 0)}; "
               f"log lines dropped {t.get('log_dropped', 0)}; most that waited {self.watch.worst_queue}")
+        print(f"processors {os.cpu_count()}, load at the end {os.getloadavg()[0]:.1f} of all that runs here")
         print(f"heartbeats at most {max(self.watch.jitter.values(), default=0) / 1000:.1f} ms late (the machine itself "
               f"{self.metronome.worst() * 1000:.1f} ms); status within {self.watch.silent_s * 1000:.0f} ms, "
               f"{self.watch.polls} times")

@@ -215,6 +215,21 @@ def slow_handler(d, one):
     return d.arm("worker.slow", d.handler(one, ("echo", "chat")), 0.5 + one.amount, f",arg={int(100 + one.amount * 400)}")
 
 
+@deed("rest dies at a point")
+def rest_point(d, one):
+    """Before a request goes out, or with its answer in hand."""
+    return d.arm(("rest.crash_before", "rest.crash_after")[one.pick % 2], d.rest(True), 0.3, ",match=/messages")
+
+
+@deed("frames in pieces")
+def pieces(d, one):
+    d.known.add("chan.short_write")
+    if d.bot.ctl_run("fault", "chan.short_write", "pct=20").returncode:
+        return "the supervisor was away"
+    d.later(0.5 + one.amount, d.disarm, "chan.short_write")
+    return f"{0.5 + one.amount:.1f} s"
+
+
 # ---- the supervisor ----
 
 @deed("kill supervisor")
@@ -228,6 +243,25 @@ def kill_supervisor(d, _):
         except ProcessLookupError:
             return "was gone"
     return f"pid {pid}"
+
+
+@deed("supervisor dies at a point")
+def supervisor_point(d, one):
+    """At the instants that matter: journaled and not given, asked and not sent, answered and not noted."""
+    point = ("supervisor.crash_journaled", "supervisor.crash_asked", "supervisor.crash_effect")[one.pick % 3]
+    with d.conf:
+        pid = d.bot.process.pid
+        d.watch.away(5)
+        if d.bot.ctl_run("fault", point, "for=1").returncode:
+            return "the supervisor was away"
+        deadline = time.monotonic() + 2
+        while d.bot.process.pid == pid:
+            if time.monotonic() > deadline:
+                d.disarm(point)
+                return f"{point}, which nothing came to"
+            time.sleep(0.005)
+        d.run.supervisor_gone(pid)
+    return point
 
 
 @deed("upgrade")

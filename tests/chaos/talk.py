@@ -44,7 +44,12 @@ class Talk:
     def run(self):
         try:
             while not self.over.wait(self.rng.expovariate(self.rate)):
-                self.say(self.rng.randrange(CHANNELS - CHATTING), self.rng.random() < 0.2)
+                said = self.say(self.rng.randrange(CHANNELS - CHATTING), self.rng.random() < 0.2)
+                # Nobody answers these; they go ahead of messages, to whoever has the channel.
+                if self.rng.random() < 0.04:
+                    self.fake.react(said.channel, said.id, "\U0001f44d")
+                elif self.rng.random() < 0.04:
+                    self.fake.edit(said.channel, said.id, said.text)
                 if time.monotonic() - self.asked_at >= CHAT_EVERY_S:
                     self.ask()
         except Exception as why:        # a fake that is gone: the run is no good
@@ -124,6 +129,11 @@ class Talk:
         """Seconds from a message to its answer; None: there is none."""
         found = self.answered.get(said.id)
         return found[0] - said.t if found else None
+
+    def late(self, seconds):
+        """How many of the last messages have waited for longer than that."""
+        before = time.monotonic() - seconds
+        return sum(1 for s in self.said[-1000:] if s.t < before and s.id not in self.answered)
 
     def missing(self):
         return [s for s in self.said if s.id not in self.answered]
