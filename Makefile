@@ -139,6 +139,7 @@ UNIT_TESTS := \
 	test_route \
 	test_session \
 	test_slot \
+	test_snapshot \
 	test_span \
 	test_split \
 	test_sse \

@@ -274,7 +274,7 @@ run_start(struct run *run)
 	sup->streams = streams_new(sup->loop, sup->journal, sup->cfg->poison, STREAMS_ORPHAN_MS);
 	streams_recover(sup->streams);
 	sup->poolcalls = poolcalls_new(sup->loop);
-	sup->snapshot = snapshot_new(sup);
+	sup->snapshot = snapshot_new(sup, SNAPSHOT_MS);
 	sup->reload = reload_new(sup);
 	sup->upgrade = upgrade_new(run, run->former.from[0] == '\0' ? NULL : &run->former, run->exe);
 	sup->pools = pools_new(sup->loop, sup->cfg, sup->journal, run->worker, &run_pools_ops, run);

@@ -12,6 +12,7 @@
 
 struct snapshot {
 	struct sup	*sup;
+	uint64_t	 every_ms;
 	struct timer	*timer;
 	struct child	*child;		/* the web worker while it is READY; else NULL */
 	struct buf	 doc, piece;
@@ -110,7 +111,7 @@ on_second(void *arg)
 
 	if (s->child == NULL)
 		return;
-	timer_arm_ms(s->timer, SNAPSHOT_MS);
+	timer_arm_ms(s->timer, s->every_ms);
 	if (child_unread_bytes(s->child) > 0) {
 		COUNT(snapshots_skipped);
 		return;
@@ -126,11 +127,12 @@ on_second(void *arg)
 }
 
 struct snapshot *
-snapshot_new(struct sup *sup)
+snapshot_new(struct sup *sup, uint64_t every_ms)
 {
 	struct snapshot	*s = mem_alloc(sizeof(*s));
 
 	s->sup = sup;
+	s->every_ms = every_ms;
 	s->timer = timer_new(sup->loop, on_second, s);
 	return s;
 }

@@ -17,7 +17,7 @@
 
 struct snapshot;
 
-struct snapshot	*snapshot_new(struct sup *);
+struct snapshot	*snapshot_new(struct sup *, uint64_t every_ms);
 void		 snapshot_free(struct snapshot **);
 /* The web worker is READY: the first one goes at once. */
 void		 snapshot_up(struct snapshot *, struct child *);

@@ -14,6 +14,7 @@
 #define TEXT_MAX	200	/* bytes of one cell, before escapes */
 #define LIFE_MS		3600000	/* what a life line shows */
 #define LIFE_WIDTH	120
+#define LIFE_MARK	2	/* width of a death */
 #define PLOT_STEP	7	/* width of a bar */
 #define PLOT_HEIGHT	24
 
@@ -23,8 +24,7 @@ static const char	 style[] =
     "body{font:15px/1.45 system-ui,sans-serif;max-width:75rem;margin:1.5rem auto;padding:0 1rem}\n"
     "h1{font-size:1.4rem;margin:0}h2{font-size:1.05rem;margin:1.6rem 0 .3rem}\n"
     "table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}\n"
-    "th,td{text-align:left;padding:.2rem .7rem .2rem 0;border-bottom:1px solid var(--line);"
-    "vertical-align:top;overflow-wrap:anywhere}\n"
+    "th,td{text-align:left;padding:.2rem .5rem;border-bottom:1px solid var(--line);vertical-align:top}\n"
     "th{font-weight:600;color:var(--dim)}td.n,th.n{text-align:right}\n"
     ".good{color:var(--good)}.bad{color:var(--bad)}.dim{color:var(--dim)}\n"
     "svg{display:block}svg .bar{fill:var(--bar)}svg .up{fill:var(--good)}svg .gone{fill:var(--bad)}"
@@ -173,7 +173,9 @@ pools(struct buf *b, const json_t *st)
 static unsigned
 life_x(uint64_t ago_ms)
 {
-	return ago_ms >= LIFE_MS ? 0 : (unsigned)(LIFE_WIDTH - ago_ms * LIFE_WIDTH / LIFE_MS);
+	/* What is new is seen too. */
+	return ago_ms >= LIFE_MS ? 0 :
+	    (unsigned)((LIFE_WIDTH - LIFE_MARK) - ago_ms * (LIFE_WIDTH - LIFE_MARK) / LIFE_MS);
 }
 
 /* The last hour: since when this process runs, and when the one before it died. */
@@ -186,11 +188,10 @@ life_line(struct buf *b, const json_t *w)
 	buf_printf(b, "<td><svg width=%d height=10 aria-hidden=true>"
 	    "<rect class=base y=4 width=%d height=2 />", LIFE_WIDTH, LIFE_WIDTH);
 	if (snap_u64(w, "pid") != 0)
-		buf_printf(b, "<rect class=up x=%u y=3 width=%u height=4 />", x,
-		    x >= LIFE_WIDTH ? 1 : LIFE_WIDTH - x);
+		buf_printf(b, "<rect class=up x=%u y=3 width=%u height=4 />", x, LIFE_WIDTH - x);
 	if (snap_has(w, "last") && snap_u64(w, "last.ago_ms") < LIFE_MS) {
 		x = life_x(snap_u64(w, "last.ago_ms"));
-		buf_printf(b, "<rect class=gone x=%u width=2 height=10 />", x < 2 ? 0 : x - 2);
+		buf_printf(b, "<rect class=gone x=%u width=%d height=10 />", x, LIFE_MARK);
 	}
 	buf_printf(b, "</svg></td>");
 }
