@@ -121,6 +121,23 @@ document_counters(struct buf *out)
 }
 
 static void
+document_histograms(struct buf *out)
+{
+	head(out, "Histograms", "histogram | of | meaning");
+#define WHOLE	"the bot"
+#define POOL	"each pool"
+#define HISTOGRAM(name, of, help)						\
+	code_cell(out, #name);							\
+	cell(out, of);								\
+	cell(out, help);							\
+	row_end(out);
+#include "proto/histograms.def"
+#undef HISTOGRAM
+#undef POOL
+#undef WHOLE
+}
+
+static void
 document_commands(struct buf *out)
 {
 	head(out, "Commands of bulkheadctl", "command | arguments | may | what it does");
@@ -233,6 +250,7 @@ static const struct {
 	{ "proto", msg_document },
 	{ "options", document_options },
 	{ "counters", document_counters },
+	{ "histograms", document_histograms },
 	{ "commands", document_commands },
 	{ "errors", document_errors },
 	{ "events", document_events },
