@@ -171,6 +171,7 @@ help:
 	@echo 'make check-system [T=x]  system tests, of them those whose name contains x'
 	@echo 'make check-clients       discord.py, discord.js, openai against the fakes; our bot against aimock'
 	@echo 'make chaos T=600 SEED=n  everything goes wrong at once, for T seconds (default 60); a seed replays'
+	@echo 'make check-web           the web worker before Prometheus and Chromium (scripts/deps web)'
 	@echo 'make asan                the programs with AddressSanitizer and UBSan, in $(BUILD)-asan/'
 	@echo 'make check-asan          unit and system tests with them'
 	@echo 'make fuzz P=json SECS=60 fuzz one parser (clang)'
@@ -259,6 +260,10 @@ check-fake:
 	$(PYTEST) tests/discord
 check-clients: all
 	BULKHEAD_BUILD=$(BUILD) $(PYTEST) tests/clients
+# The web worker before Debian's Prometheus and Chromium: scripts/deps web
+.PHONY: check-web
+check-web: all
+	BULKHEAD_BUILD=$(BUILD) $(PYTEST) tests/web
 check-system: all
 	BULKHEAD_BUILD=$(BUILD) scripts/run-system '$(T)'
 
@@ -322,7 +327,7 @@ install: install-files
 
 install-files: all
 	install -d $(addprefix $(DESTDIR),$(BINDIR) $(addprefix $(MANDIR)/man,1 5 7 8) $(UNITDIR) $(SYSUSERSDIR) \
-	    $(DOCDIR) $(DATADIR)/examples $(DATADIR)/s6/bulkhead $(DATADIR)/runit/bulkhead $(CONFDIR))
+	    $(DOCDIR) $(DATADIR)/examples $(DATADIR)/prometheus $(DATADIR)/s6/bulkhead $(DATADIR)/runit/bulkhead $(CONFDIR))
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(BINDIR)/
 	install -m 644 $(MAN1) $(DESTDIR)$(MANDIR)/man1/
 	install -m 644 $(MAN5) $(DESTDIR)$(MANDIR)/man5/
@@ -331,6 +336,7 @@ install-files: all
 	install -m 644 LICENSE README.md scripts/bulkhead.conf $(DESTDIR)$(DOCDIR)/
 	install -m 644 proto/README.md $(DESTDIR)$(DOCDIR)/protocol.md
 	install -m 644 proto/contract.h proto/messages.def $(DESTDIR)$(DOCDIR)/
+	install -m 644 scripts/prometheus/bulkhead.rules.yml $(DESTDIR)$(DATADIR)/prometheus/
 	$(if $(EXAMPLES),install -m 755 $(EXAMPLES) $(DESTDIR)$(DATADIR)/examples/)
 	cp scripts/s6/bulkhead/* $(DESTDIR)$(DATADIR)/s6/bulkhead/
 	cp scripts/runit/bulkhead/* $(DESTDIR)$(DATADIR)/runit/bulkhead/
