@@ -137,6 +137,7 @@ UNIT_TESTS := \
 	test_request \
 	test_resolve \
 	test_route \
+	test_server \
 	test_session \
 	test_slot \
 	test_snapshot \

@@ -222,7 +222,7 @@ def test_port_is_taken(polite, bots, port):
 
 
 def test_slow_ones_are_closed(polite, bots, port):
-    """A byte now and then, nothing at all, an answer that nobody reads: others are served meanwhile."""
+    """A byte now and then: others are served meanwhile."""
     bot = bots(polite, web=f"127.0.0.1:{port}")
     bot.start().ready()
     web = Web(port)

@@ -33,7 +33,8 @@ struct conn {
 
 struct server {
 	struct loop		*loop;
-	server_fn		*fn;
+	struct server_bounds	 bounds;
+	void			(*fn)(void *, struct span, struct server_reply *);
 	void			*arg;
 	int			 fd;
 	struct watch		*watch;
@@ -98,7 +99,7 @@ conn_write(struct conn *c)
 	/* Closed with something unread, the end of our answer would be lost to a reset. */
 	(void)shutdown(c->fd, SHUT_WR);
 	c->state = CONN_LINGERS;
-	timer_arm_ms(c->timer, SERVER_LINGER_MS);
+	timer_arm_ms(c->timer, c->server->bounds.linger_ms);
 	watch_set(c->watch, LOOP_READ);
 }
 
@@ -135,7 +136,7 @@ reply(struct conn *c, struct server_reply *r, bool head)
 	if (!head)
 		buf_add_span(&c->out, buf_span(&r->body));
 	c->state = CONN_READS;
-	timer_arm_ms(c->timer, SERVER_ANSWER_MS);
+	timer_arm_ms(c->timer, c->server->bounds.answer_ms);
 	conn_write(c);
 }
 
@@ -238,7 +239,7 @@ conn_new(struct server *s, int fd)
 	c->fd = fd;
 	c->watch = watch_new(s->loop, fd, on_ready, c);
 	c->timer = timer_new(s->loop, on_late, c);
-	timer_arm_ms(c->timer, SERVER_ASK_MS);
+	timer_arm_ms(c->timer, s->bounds.ask_ms);
 	watch_set(c->watch, LOOP_READ);
 	TAILQ_INSERT_TAIL(&s->conns, c, next);
 	s->conns_n++;
@@ -252,7 +253,7 @@ on_come(int fd, int what, void *arg)
 
 	(void)what;
 	for (int i = 0; i < ACCEPTS; i++) {
-		if (s->conns_n == SERVER_CONNS && !make_room(s)) {
+		if (s->conns_n == s->bounds.conns && !make_room(s)) {
 			watch_set(s->watch, 0);	/* conn_close looks again */
 			return;
 		}
@@ -263,8 +264,8 @@ on_come(int fd, int what, void *arg)
 }
 
 struct server *
-server_new(struct loop *loop, const struct address *at, server_fn *fn, void *arg,
-    const char **why_r)
+server_new(struct loop *loop, const struct address *at, const struct server_bounds *bounds,
+    void (*fn)(void *, struct span, struct server_reply *), void *arg, const char **why_r)
 {
 	static char	 why[64];
 	struct server	*s;
@@ -281,6 +282,7 @@ server_new(struct loop *loop, const struct address *at, server_fn *fn, void *arg
 		goto refused;
 	s = mem_alloc(sizeof(*s));
 	s->loop = loop;
+	s->bounds = *bounds;
 	s->fn = fn;
 	s->arg = arg;
 	s->fd = fd;

@@ -13,6 +13,10 @@
 #include "worker/web/statsd.h"
 #include "worker/web/web.h"
 
+static const struct server_bounds	 bounds = {
+	.conns = 32, .ask_ms = 5000, .answer_ms = 10000, .linger_ms = 1000,
+};
+
 struct web {
 	struct loop	*loop;
 	struct server	*server;
@@ -77,7 +81,7 @@ listen_on(struct web *w, const char *text, const char **why_r)
 	const char	*reason = "it is no address and port";
 
 	if (address_parse(text, &at))
-		w->server = server_new(w->loop, &at, answer, w, &reason);
+		w->server = server_new(w->loop, &at, &bounds, answer, w, &reason);
 	if (w->server == NULL) {
 		snprintf(why, sizeof(why), "cannot listen on %s (option web): %s", text, reason);
 		*why_r = why;
