@@ -1,5 +1,6 @@
 """The watcher: twice a second it asks the bot how it is and compares that with what /proc and the log say."""
 
+import fcntl
 import os
 import pathlib
 import re
@@ -52,6 +53,7 @@ class Log:
         self.ready, self.deaths = {}, {}    # pid -> (moment, slot, generation), (moment, slot, cause, text)
         read, write = os.pipe()
         bot.log_file.close()
+        fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)    # full as soon as nobody reads
         bot.log_file = os.fdopen(write, "wb", buffering=0)
         self.thread = threading.Thread(target=self.pump, args=(read,), daemon=True)
         self.thread.start()
@@ -124,6 +126,7 @@ class Watch:
         self.busy_until = 0.0           # the supervisor is known to be away
         self.silent_s = 0.0
         self.polls = 0
+        self.buried = set()             # tags of the last deaths that status tells
         self.worst_queue = 0
         self.over = threading.Event()
         self.thread = threading.Thread(target=self.run, daemon=True)
@@ -168,6 +171,7 @@ class Watch:
             self.epochs.append(self.epoch)
             self.counters = {}
         self.status = status
+        self.buried |= {w["last"]["tag"] for w in status["workers"] if w["last"]}
         seen = {}
         self.truth(status, seen)
         self.sums(status, seen)
@@ -201,7 +205,7 @@ class Watch:
         for pid in alive - set(said):
             line = proc(pid, "cmdline").replace("\0", " ")
             letter = state_of(pid)[0]
-            if letter == "Z" or not (" -x config " in line or "bulkheadd" in line.split()[0]):
+            if letter == "Z" or not (" -x config " in line or "bulkheadd" in line.split(" ")[0]):
                 seen["extra", pid] = (1, f"the supervisor has a child that status does not name: pid {pid} state "
                                          f"{letter} {line}")
         for pid, tag in said.items():
