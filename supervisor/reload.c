@@ -44,6 +44,7 @@ struct reload {
 	enum reload_result	 last;
 	uint64_t		 last_wall_ms, last_ms;
 	char			 last_why[WHY_BYTES];
+	bool			 intents;	/* Discord has to be asked for others */
 	uint64_t		 file_hash;	/* of the last good reading; 0 none since the start */
 	uint64_t		 differs_wall_ms;	/* since when the file is another; 0 it is not */
 };
@@ -184,6 +185,9 @@ jobs_ended(struct reload *r)
 	else
 		snprintf(why, sizeof(why), "%zu %s in force", r->diff.n,
 		    r->diff.n == 1 ? "change is" : "changes are");
+	if (r->intents)
+		strlcat(why, "; the pools' events need other intents, which Discord gives to a new"
+		    " session only: 'bulkheadctl upgrade' makes one", sizeof(why));
 	end(r, failed > 0 ? RELOAD_PART : RELOAD_DONE, why);
 }
 
@@ -330,9 +334,7 @@ take(struct reload *r, struct cfg *next)
 	spread(sup);
 	/* By what they were told, not by rows: an option that no worker is told rolls nobody. */
 	pools_each_stale(sup->pools, job_if_stale, r);
-	if (sup->cfg->intents_bits != intents)
-		log_warnx("reload: the pools' events need other intents; Discord gives them to a new"
-		    " session only, 'bulkheadctl upgrade' makes one");
+	r->intents = sup->gw != NULL && sup->cfg->intents_bits != intents;
 	if (r->jobs_n == 0 && r->diff.n == 0) {
 		end(r, RELOAD_SAME, "nothing changed");
 		return;

@@ -154,8 +154,11 @@ judge_gateway(struct health *h)
 	gw_status(h->sup->gw, &g);
 	if (fetchgap_why(h->sup->fetchgap, gap, sizeof(gap)))
 		because(h, "%s", gap);
-	if (gateway_live(&g))
+	if (gateway_live(&g)) {
+		if (gw_identity(h->sup->gw)->intents != h->sup->cfg->intents_bits)
+			because(h, because_INTENTS);
 		return;
+	}
 	/* The last sign of a live session: state_ms begins anew with each attempt. */
 	silent_ms = g.ack_age_ms == UINT64_MAX ? uptime_ms(h->sup) : g.ack_age_ms;
 	h->down = h->down || silent_ms >= DEAF_MS;

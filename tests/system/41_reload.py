@@ -190,6 +190,21 @@ def test_what_needs_a_start_is_named(polite, bots):
     assert option(bot, "compress") == "none" and bot.status()["config"]["differs_since"] is None
 
 
+def test_other_intents_are_named(polite, bots):
+    """Discord gives intents to a new session only: reload, status and log say so until there is one."""
+    bot = bots(polite)
+    bot.start().ready()
+    pools = {"echo": {}, "typing": {"events": ["TYPING_START"]}}
+    bot.configure(pools)
+    assert "need other intents" in reload(bot)["why"]
+    assert "need other intents" not in reload(bot)["why"], "said once"
+    status = bot.status()
+    assert status["health"] == "degraded" and any("other intents" in why for why in status["why"])
+    bot.ctl("upgrade")
+    bot.ready()
+    wait_for(lambda: bot.status()["health"] == "ok", 20, "a session with them")
+
+
 def test_one_at_a_time_and_never_blocked(polite, bots):
     """The file is a pipe that nobody writes to: the reader waits and is ended, the supervisor does neither."""
     bot = bots(polite)
