@@ -27,22 +27,39 @@ cmd_status(struct client *cl, const struct ask *ask)
 	client_answer(cl, CTL_EXIT_OK, "");
 }
 
+#define NAMES_BYTES	300	/* of names in one sentence */
+
 static void
-names_add(void *arg, const struct worker_view *v)
+worker_add(void *arg, const struct worker_view *v)
 {
 	struct buf	*b = arg;
 
-	if (b->n < 300)
+	if (b->n < NAMES_BYTES)
 		buf_printf(b, " %s", v->name);
 }
 
 static void
-end_no_worker(struct client *cl, struct span name, const char *what)
+pool_add(void *arg, const struct pool_view *v)
 {
+	struct buf	*b = arg;
+
+	if (b->n < NAMES_BYTES)
+		buf_printf(b, " %s", v->name);
+}
+
+enum { NAMES_POOLS = 1, NAMES_WORKERS = 2, NAMES_ALL = NAMES_POOLS | NAMES_WORKERS };
+
+/* Nobody is called so; which names are there is said with it. */
+static void
+end_no_name(struct client *cl, struct span name, unsigned which, const char *what)
+{
+	struct pools	*pools = cl->control->sup->pools;
 	struct buf	 names = { 0 };
 
-	if (cl->control->sup->pools != NULL)
-		pools_each(cl->control->sup->pools, NULL, names_add, &names);
+	if (pools != NULL && (which & NAMES_POOLS) != 0)
+		pools_each_pool(pools, pool_add, &names);
+	if (pools != NULL && (which & NAMES_WORKERS) != 0)
+		pools_each(pools, NULL, worker_add, &names);
 	client_endf(cl, CTL_EXIT_NOTFOUND, "no %s is named '%.*s'; there %s%.*s", what,
 	    (int)(name.n > 64 ? 64 : name.n), name.p, names.n == 0 ? "are none yet" : "are:",
 	    (int)names.n, buf_span(&names).p == NULL ? "" : buf_span(&names).p);
@@ -62,7 +79,7 @@ show_worker(struct client *cl, const struct ask *ask)
 	if (status_worker(cl->control->sup, name, client_doc(cl)))
 		client_answer(cl, CTL_EXIT_OK, "");
 	else
-		end_no_worker(cl, ask->words[1], "worker");
+		end_no_name(cl, ask->words[1], NAMES_WORKERS, "worker");
 }
 
 static void
@@ -177,11 +194,13 @@ change_new(struct client *cl, const struct ask *ask, const char *done)
 
 /* rc: what pools_* returned; its callback comes in a later turn, so p is still there. */
 static void
-change_asked(struct client *cl, const struct ask *ask, const char *verb, struct pending *p, int rc)
+change_asked(struct client *cl, const struct ask *ask, const char *verb, unsigned which,
+    struct pending *p, int rc)
 {
 	if (rc == -1) {
 		(void)pending_free(p);
-		end_no_worker(cl, ask->words[0], "pool or worker");
+		end_no_name(cl, ask->words[0], which, which == NAMES_POOLS ? "pool" :
+		    "pool or worker");
 		return;
 	}
 	log_notice("%s asked for %s of %.*s", cl->tag, verb, (int)ask->words[0].n, ask->words[0].p);
@@ -210,8 +229,8 @@ cmd_restart(struct client *cl, const struct ask *ask)
 		client_end(cl, CTL_EXIT_USAGE,
 		    "usage: bulkheadctl restart POOL|WORKER [--rolling|--now]");
 	else if ((p = change_new(cl, ask, "restarted")) != NULL)
-		change_asked(cl, ask, ways[i].verb, p, pools_restart(cl->control->sup->pools,
-		    p->name, ways[i].how, on_changed, p));
+		change_asked(cl, ask, ways[i].verb, NAMES_ALL, p,
+		    pools_restart(cl->control->sup->pools, p->name, ways[i].how, on_changed, p));
 }
 
 static void
@@ -221,8 +240,8 @@ cmd_drain(struct client *cl, const struct ask *ask)
 	    " starts it again");
 
 	if (p != NULL)
-		change_asked(cl, ask, "a drain", p, pools_drain(cl->control->sup->pools, p->name,
-		    on_changed, p));
+		change_asked(cl, ask, "a drain", NAMES_ALL, p, pools_drain(cl->control->sup->pools,
+		    p->name, on_changed, p));
 }
 
 static void
@@ -231,8 +250,8 @@ cmd_resume(struct client *cl, const struct ask *ask)
 	struct pending	*p = change_new(cl, ask, "runs");
 
 	if (p != NULL)
-		change_asked(cl, ask, "a resume", p, pools_resume(cl->control->sup->pools, p->name,
-		    on_changed, p));
+		change_asked(cl, ask, "a resume", NAMES_ALL, p,
+		    pools_resume(cl->control->sup->pools, p->name, on_changed, p));
 }
 
 static void
@@ -243,13 +262,13 @@ cmd_scale(struct client *cl, const struct ask *ask)
 	char		 done[64];
 
 	if (!span_u64(ask->words[1], &n)) {
-		client_end(cl, CTL_EXIT_USAGE, "usage: bulkheadctl scale POOL N");
+		client_end(cl, CTL_EXIT_USAGE, "usage: bulkheadctl scale POOL N; N is a number");
 		return;
 	}
 	snprintf(done, sizeof(done), "has %" PRIu64 " worker%s", n, n == 1 ? "" : "s");
 	if ((p = change_new(cl, ask, done)) != NULL)
-		change_asked(cl, ask, "another scale", p, pools_scale(cl->control->sup->pools,
-		    p->name, n, on_changed, p));
+		change_asked(cl, ask, "another scale", NAMES_POOLS, p,
+		    pools_scale(cl->control->sup->pools, p->name, n, on_changed, p));
 }
 
 static void

@@ -56,6 +56,7 @@ static const struct command commands[] = {
 struct ctl {
 	const char	*path;
 	bool		 json, wait;
+	bool		 reads;		/* what is asked changes nothing */
 	bool		 soft;		/* nobody there is no reason to end */
 	struct mono	 deadline;
 	uint64_t	 timeout_ms;
@@ -177,6 +178,9 @@ wait_for(struct ctl *ctl, int fd, short events)
 static void __attribute__((noreturn))
 timed_out(const struct ctl *ctl)
 {
+	if (ctl->reads)
+		errx(CTL_EXIT_TIMEOUT, "%s: no answer within %llu s: the supervisor is stopped or"
+		    " very busy", ctl->path, (unsigned long long)ctl->timeout_ms / 1000);
 	errx(CTL_EXIT_TIMEOUT, "not finished within %llu s; it may still be",
 	    (unsigned long long)ctl->timeout_ms / 1000);
 }
@@ -672,5 +676,6 @@ main(int argc, char **argv)
 		return ask(&ctl, argc, argv);
 	if ((size_t)argc - 1 < c->min || (size_t)argc - 1 + flags_n(&ctl) > c->max)
 		usage_of(c);
+	ctl.reads = !c->change;
 	return ask(&ctl, argc, argv);
 }

@@ -90,12 +90,9 @@ print_gateway(FILE *f, const json_t *doc)
 		fprintf(f, "%-9slast close: %s\n", "", get_str(g, "last_close"));
 }
 
-/* The newest one, while it is filled and when it could not be. */
 static void
-print_gap(FILE *f, const json_t *doc)
+print_gap(FILE *f, const json_t *g)
 {
-	const json_t	*g = json_object_get(doc, "gap");
-
 	if (!json_is_object(g))
 		return;
 	fprintf(f, "%-9s%s .. %s   %s   %" PRIu64 " of %" PRIu64 " channels filled", "gap",
@@ -272,7 +269,7 @@ print_status(FILE *f, const json_t *doc, const struct look *look)
 
 	print_health(f, doc, look);
 	print_gateway(f, doc);
-	print_gap(f, doc);
+	print_gap(f, json_object_get(doc, "gap"));
 	print_journal(f, doc);
 	lifeout_status(f, doc);
 	fputc('\n', f);
@@ -579,6 +576,24 @@ print_sessions(FILE *f, const json_t *doc, const struct look *look)
 }
 
 static void
+print_gaps(FILE *f, const json_t *doc)
+{
+	const json_t	*gaps = json_object_get(doc, "gaps"), *g;
+	size_t		 i;
+
+	json_array_foreach(gaps, i, g)
+		print_gap(f, g);
+	if (json_array_size(gaps) == 0)
+		fputs("no gaps\n", f);
+	fprintf(f, "%-9sthe last message of %" PRIu64 " is known", "channels",
+	    get_u64(doc, "channels_known"));
+	if (get_u64(doc, "channels_forgotten") != 0)
+		fprintf(f, ", of %" PRIu64 " it was forgotten to make room",
+		    get_u64(doc, "channels_forgotten"));
+	fputc('\n', f);
+}
+
+static void
 print_counters(FILE *f, const json_t *doc, const struct look *look)
 {
 	static const char *const heads[] = { "COUNTER", ">VALUE", "UNIT", "MEANING" };
@@ -623,28 +638,45 @@ print_setting(FILE *f, const json_t *o, const json_t *v)
 	}
 }
 
+/* `pool "echo" {`, `chat {`; "" and false: an option outside of any section. */
+static bool
+section_of(const json_t *o, char *dst, size_t dst_bytes)
+{
+	const char	*scope = get_str(o, "scope");
+
+	dst[0] = '\0';
+	if (strcmp(scope, "global") == 0)
+		return false;
+	if (json_is_string(json_object_get(o, "title")))
+		snprintf(dst, dst_bytes, "%s \"%s\" {", scope, get_str(o, "title"));
+	else
+		snprintf(dst, dst_bytes, "%s {", scope);
+	return true;
+}
+
 static void
 print_config(FILE *f, const json_t *doc)
 {
 	const json_t	*o, *v;
-	const char	*pool = "-", *in;
+	char		 section[128] = "", in[128];
 	size_t		 i, indent;
 
-	fprintf(f, "# hash %s; intents in force:", get_str(doc, "hash"));
+	fprintf(f, "# hash %s; intents asked for:", get_str(doc, "hash"));
 	json_array_foreach(json_object_get(doc, "intents"), i, v) {
 		fputc(' ', f);
 		print_clean(f, json_string_value(v), "");
 	}
 	fputc('\n', f);
 	json_array_foreach(json_object_get(doc, "options"), i, o) {
-		in = get_str(o, "pool");
-		if (strcmp(in, pool) != 0) {
-			fprintf(f, "%spool \"%s\" {\n", strcmp(pool, "-") == 0 ? "" : "}\n", in);
-			pool = in;
+		indent = section_of(o, in, sizeof(in)) ? 2 : 0;
+		if (strcmp(in, section) != 0) {
+			fprintf(f, "%s%s\n", section[0] == '\0' ? "" : "}\n", in);
+			strlcpy(section, in, sizeof(section));
 		}
-		indent = strcmp(in, "-") == 0 ? 0 : 2;
 		v = json_object_get(o, "value");
-		if (json_is_null(v)) {
+		/* An empty list that is written is something else than none: no events, say. */
+		if (json_is_null(v) || (json_is_array(v) && json_array_size(v) == 0 &&
+		    get_bool(o, "default"))) {
 			fprintf(f, "%*s# %s is not set\n", (int)indent, "", get_str(o, "name"));
 			continue;
 		}
@@ -652,7 +684,7 @@ print_config(FILE *f, const json_t *doc)
 		print_setting(f, o, v);
 		fputs(get_bool(o, "default") ? "  # default\n" : "\n", f);
 	}
-	if (strcmp(pool, "-") != 0)
+	if (section[0] != '\0')
 		fputs("}\n", f);
 }
 
@@ -869,6 +901,8 @@ output_text(FILE *f, const char *verb, const char *topic, const json_t *doc,
 		print_sessions(f, doc, look);
 	else if (strcmp(topic, "counters") == 0)
 		print_counters(f, doc, look);
+	else if (strcmp(topic, "gaps") == 0)
+		print_gaps(f, doc);
 	else if (strcmp(topic, "config") == 0)
 		print_config(f, doc);
 	else if (json_is_string(json_object_get(doc, "answer")))

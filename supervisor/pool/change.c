@@ -416,8 +416,8 @@ pools_restart(struct pools *ps, const char *name, enum restart_how how,
 	if (c->n > 0 && c->tasks[0].place->pool->web && how == RESTART_ROLLING)
 		c->how = RESTART_PLAIN;
 	if (c->n == 0)
-		snprintf(c->refused, sizeof(c->refused), "%s is drained: 'resume %s' starts it",
-		    name, name);
+		snprintf(c->refused, sizeof(c->refused), "it is drained, 'resume %s' starts it",
+		    name);
 	else if (c->tasks[0].place->pool->rest)
 		qsort(c->tasks, c->n, sizeof(*c->tasks), spare_first);
 	change_begin(ps, c);

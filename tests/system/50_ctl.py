@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -37,10 +38,11 @@ def test_shows(bot, polite):
     wait_for(lambda: bot.worker("echo.0")["timers"]["fired"] and bot.status()["timers"]["fired"], 10, "timers are timed")
     assert re.search(r"^late +[0-9.]+ ms p50, [0-9.]+ ms p99, [0-9.]+ ms at most, of \d+ timers$",
                      bot.ctl("show", "worker", "echo.0"), re.M)
-    for words in (["workers"], ["worker", "echo.0"], ["deliveries"], ["sessions"], ["counters"], ["config"]):
+    for words in (["workers"], ["worker", "echo.0"], ["deliveries"], ["sessions"], ["counters"], ["gaps"], ["config"]):
         assert bot.ctl("show", *words).strip(), words
         assert bot.ask("show", *words) is not None
     assert "echo" in bot.ctl("show", "config") and "(set)" in bot.ctl("show", "config")
+    assert bot.ctl("show", "gaps").startswith("no gaps\n")
     row = bot.ask("explain", message["id"])["deliveries"][0]
     assert row["state"] == "finished" and row["attempts"] == 1
     assert row["effects"][0]["status"] == 200
@@ -144,3 +146,39 @@ def test_strangers_are_refused(bot):
     assert subprocess.run([*command, "status"], **as_reader, **run).returncode == 0
     assert subprocess.run([*command, "stop"], **as_reader, **run).returncode == 77
     assert subprocess.run([*command, "status"], **as_stranger, **run).returncode == 77
+
+
+def test_names_that_do_not_exist(bot):
+    """Who mistypes a name reads the names that the verb takes."""
+    for words, names in ((["restart", "ecko"], r"pool or worker .*: rest echo rest\.0 rest\.1 echo\.0"),
+                         (["drain", "echo.7"], r"pool or worker .*: rest echo rest\.0"),
+                         (["scale", "echo.0", "2"], r"no pool is named 'echo\.0'; there are: rest echo$"),
+                         (["show", "worker", "echo"], r"no worker is named 'echo'; there are: rest\.0 rest\.1 echo\.0")):
+        done = bot.ctl_run(*words)
+        assert done.returncode == 66 and re.search(names, done.stderr), done.stderr
+
+
+def test_a_stopped_supervisor_is_named(bot):
+    os.kill(bot.pid, signal.SIGSTOP)
+    try:
+        done = bot.ctl_run("--timeout", "1", "status")
+    finally:
+        os.kill(bot.pid, signal.SIGCONT)
+    assert done.returncode == 75 and "no answer within 1 s: the supervisor is stopped or very busy" in done.stderr
+    bot.ready()
+
+
+def test_a_shown_configuration_is_one(polite, bots):
+    """What `show config` prints for people can be written into a file: only the secret has to be put in."""
+    bot = bots(polite, pools={"echo": {}, "chat": {"handler": "chat"}})
+    bot.write_conf(bot.conf.read_text() + 'model "m" { base_url = "http://127.0.0.1:9/v1" name = "n" sees = true }\n'
+                   'chat { max_messages = 7 }\n')
+    bot.start().ready()
+    text = bot.ctl("show", "config")
+    assert re.search(r'^model "m" \{\n(  .*\n)*  sees +=\ true\n(  .*\n)*\}\n', text, re.M), text
+    assert re.search(r'^chat \{\n(  .*\n)*  max_messages += 7\n(  .*\n)*\}\n', text, re.M), text
+    again = bot.dir / "again.conf"
+    again.touch(mode=0o600)
+    again.write_text(text.replace("(set)", '"secret"', 1).replace("= (not set)", '= "x"'))
+    done = subprocess.run([bot.build / "bulkheadd", "-n", "-c", again], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
