@@ -117,6 +117,15 @@ def test_pages_agree_with_bulkheadctl(polite, bots, port):
     assert rows['bulkhead_worker_rss_bytes{pool="web",worker="web.0"}'] > 1 << 20
     assert not re.search(rf"{polite.channels[0]}|guild|channel_id", text), "no label has an id of Discord's"
 
+    # The alerts ask for what is there, and the manual knows each.
+    rules = (ROOT / "scripts" / "prometheus" / "bulkhead.rules.yml").read_text()
+    names = set(re.findall(r"^# TYPE (\w+)", text, re.M))
+    asked = {n.removesuffix("_bucket") for n in re.findall(r"\bbulkhead_\w+", re.sub(r"#.*|summary:.*", "", rules))}
+    assert len(asked) > 10 and asked <= names, asked - names
+    manual = (ROOT / "supervisor" / "bulkhead.7").read_text()
+    for alert in re.findall(r"alert: (\w+)", rules):
+        assert alert in manual, f"{alert} is not in bulkhead(7)"
+
     # statsd has the same numbers, as what was gained.
     assert re.search(r"^bulkhead\.worker_starts:\d+\|c$", statsd.recv(65536).decode(), re.M)
     statsd.close()
@@ -192,10 +201,12 @@ def test_damage_and_no_rest(polite, bots, port):
     bot.stop()
     path = bot.dir / "run" / "journal"
     data = bytearray(path.read_bytes())
-    for at in range(8192, 12000, 64):
+    # Behind the header, in the middle of what was written: a record that is torn at the end is no damage.
+    used = max(i for i, b in enumerate(data) if b) - 4096
+    for at in range(4096 + used // 4, 4096 + used // 2, 64):
         data[at] ^= 0xff
     path.write_bytes(data)
-    bot.env["BULKHEAD_FAULTS"] = "worker.no_ready=slot=rest.0;worker.no_ready=slot=rest.1"
+    bot.env["BULKHEAD_FAULTS"] = "worker.no_ready=slot=rest.0;child.exec=slot=rest.1"
     bot.start()
     web.says("^NOT journal: ")
     web.says("^NOT rest: none of 2 workers is active")
