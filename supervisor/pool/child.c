@@ -749,7 +749,8 @@ child_too_large(struct child *c)
 {
 	char	 text[160];
 
-	if (c->reaped || !limits_above(&c->limits, c->rss_kib))
+	/* The kernel keeps a group's limit; resident is more: pages that others were charged for. */
+	if (c->reaped || c->group.path[0] != '\0' || !limits_above(&c->limits, c->rss_kib))
 		return false;
 	snprintf(text, sizeof(text), "out of memory: it uses %" PRIu64 " MiB, its limit is %" PRIu64
 	    " MiB", c->rss_kib / 1024, c->limits.memory_bytes / (1024 * 1024));

@@ -2,9 +2,9 @@
  * limits - what one worker may use, and what becomes of that on this machine.  Pure.
  *
  * Memory is never limited by RLIMIT_AS: address space is not memory, and a worker that may not map
- * fails in places where nobody looks.  It has a control group where one was delegated (cgroup.h);
- * its resident size is looked at every second in any case.  At LIMITS_RECYCLE_PCT of the limit a
- * successor takes over and the worker drains; at the limit it is killed.
+ * fails in places where nobody looks.  It has a control group where one was delegated (cgroup.h),
+ * and is killed by the kernel; else by us, who look at its resident size every second.  In either
+ * case a successor takes over at LIMITS_RECYCLE_PCT of the limit and the worker drains.
  */
 #ifndef SUPERVISOR_LIMITS_H
 #define SUPERVISOR_LIMITS_H
