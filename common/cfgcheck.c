@@ -368,7 +368,8 @@ read_token_options(struct check *c, cfg_t *cfg, bool need_token)
 	} else if (token == NULL && find_credential(credential, sizeof(credential)))
 		path = credential;
 	else if (token == NULL && need_token)
-		cfgscan_say(&c->s, 0, "neither \"token\" nor \"token_file\" is set");
+		cfgscan_say(&c->s, 0, "neither \"token\" nor \"token_file\" is set, and no credential of"
+		    " systemd is here: bulkheadd -n --no-gateway checks the rest");
 	if (path == NULL || path[0] != '/')	/* the latter has been complained about */
 		return;
 	text = read_secret(c, "token_file", path, line, need_token);

@@ -22,6 +22,8 @@
 static char	 dir[] = "/tmp/bulkhead-cfg.XXXXXX";
 static char	 conf[64], token_file[64];
 
+#define NO_TOKEN "b.conf: neither \"token\" nor \"token_file\" is set, and no credential of systemd is here:" \
+	" bulkheadd -n --no-gateway checks the rest"
 #define TOKEN	"token = \"abc.def\"\n"
 #define MODEL	"model \"a\" { base_url = \"https://example.com/v1/\" name = m }\n"
 #define POOL	"pool \"echo\" { handler = \"echo\" }\n"
@@ -368,7 +370,7 @@ static const struct { const char *text, *want; } mistakes[] = {
 	{ "token = ${A", "b.conf:1: \"${\" is not followed by a name and \"}\"" },
 	{ "token = ${CFG_TEST_TOKEN}x\n" POOL, "b.conf:1: a value of several parts needs quotes" },
 	/* token */
-	{ POOL, "b.conf: neither \"token\" nor \"token_file\" is set" },
+	{ POOL, NO_TOKEN },
 	{ "token = \"\"\n" POOL, "b.conf:1: \"token\" is empty" },
 	{ "token = \"Bot abc\"\n" POOL,
 	  "b.conf:1: \"token\" has a space, a control character or a letter outside ASCII" },
@@ -468,7 +470,7 @@ static const struct { const char *text, *want; } mistakes[] = {
 	  "b.conf:1: \"log_level\" is none of debug, info, notice, warning, err: \"x\"\n"
 	  "b.conf:2: \"drain\" is \"y\", not a number of seconds such as 20 or 0.5\n"
 	  "b.conf:4: \"poison\" is \"z\", not a whole number\n"
-	  "b.conf: neither \"token\" nor \"token_file\" is set" },
+	  NO_TOKEN },
 };
 
 static void
@@ -643,7 +645,7 @@ a_service_of_systemd(void **state)
 	put_file(credential, "\n", 1);
 	expect_bad(POOL, empty);
 	(void)unlink(credential);
-	expect_bad(POOL, "b.conf: neither \"token\" nor \"token_file\" is set");
+	expect_bad(POOL, NO_TOKEN);
 	(void)unsetenv("CREDENTIALS_DIRECTORY");
 	(void)unsetenv("RUNTIME_DIRECTORY");
 	free(credential);
