@@ -179,6 +179,7 @@ help:
 	@echo 'make bench               CPU per event, latency, memory beside a floor program; about 2 minutes'
 	@echo 'make bench-rolling       delays while workers are replaced; half a minute'
 	@echo 'make bench-streams       200 answers at once in one chat worker, and SIGTERM in the middle'
+	@echo 'make walk [WALK=--vm]    the runbook under a real systemd, in a container or a virtual machine; needs root'
 	@echo 'make soak N=10000 SEED=n conversations with random kills: one answer each, nothing leaks'
 	@echo 'make lint                clang-tidy, cppcheck, form of the tables'
 	@echo 'make docs                protocol and option tables from proto/'
@@ -273,6 +274,12 @@ SEED	?=
 .PHONY: chaos
 chaos: all
 	BULKHEAD_BUILD=$(BUILD) /usr/bin/python3 -B tests/chaos/chaos.py $(if $(T),--secs $(T)) $(if $(SEED),--seed $(SEED))
+
+# The runbook, walked through under a real systemd; needs root and scripts/deps walk.  WALK: options and steps.
+WALK	?=
+.PHONY: walk
+walk:
+	BUILD=$(BUILD) scripts/walk $(WALK)
 
 asan:
 	$(MAKE) BUILD=$(BUILD)-asan SAN='-fsanitize=address,undefined -fno-sanitize-recover=undefined' OPT='-O1 -g' all
@@ -374,7 +381,7 @@ deb:
 	cd $(BUILD)/deb/bulkhead-$(VERSION) && env -u MAKEFLAGS -u MAKELEVEL dpkg-buildpackage -us -uc -b
 	@ls $(BUILD)/deb/*.deb
 
--include $(shell find $(BUILD) -name '*.d' -type f -not -path '*/deb/*' 2>/dev/null)
+-include $(shell find $(BUILD) -name '*.d' -type f -not -path '*/deb/*' -not -path '*/walk/*' 2>/dev/null)
 
 .PHONY: clean
 clean:
