@@ -284,12 +284,22 @@ def reload(bot):
 
 @step("rotate the token")
 def rotate(bot):
+    def new_token():
+        bot.fake.opts.token = "new." + bot.fake.token
+        bot.secrets.append(bot.fake.token)
+
+    # In time: the session goes on.
     bot.answered()
-    # Discord's portal says "reset token": the old one is dead at once, the connection with it.
+    new_token()
+    bot.write_token()
+    with Flood(bot):
+        sh("systemctl restart bulkhead")
+    bot.agree()
+    assert bot.status()["gateway"]["identifies"] == 0
+
+    # Or Discord throws the connection out with the old one.
     bot.mark()
-    old = bot.fake.token
-    bot.fake.opts.token = "new." + old
-    bot.secrets.append(bot.fake.token)
+    new_token()
     bot.fake.close(4004)
     wait_for(lambda: bot.show("ActiveState")["ActiveState"] == "failed", 60, "a refused token ends it, for good")
     unit = bot.show("ExecMainStatus", "NRestarts")
