@@ -74,7 +74,7 @@ WORKER_SRCS := \
 	worker/web/page.c worker/web/statsd.c worker/web/web.c \
 	worker/runtime/crash.c worker/runtime/symbols.c worker/runtime/strike.c worker/runtime/link.c worker/runtime/mailbox.c worker/runtime/task.c \
 	worker/runtime/session.c worker/runtime/curlloop.c \
-	worker/rest/limit.c worker/rest/lanes.c worker/rest/route.c worker/rest/rest.c \
+	worker/rest/limit.c worker/rest/limitstate.c worker/rest/lanes.c worker/rest/route.c worker/rest/rest.c \
 	worker/rest/split.c worker/rest/show.c worker/rest/stream.c worker/rest/growing.c \
 	worker/chat/sse.c worker/chat/provider.c worker/chat/failure.c worker/chat/body.c \
 	worker/chat/codec.c worker/chat/model.c \
@@ -116,6 +116,7 @@ UNIT_TESTS := \
 	test_lanes \
 	test_life \
 	test_limit \
+	test_limitstate \
 	test_log \
 	test_logfmt \
 	test_loop \
@@ -155,7 +156,7 @@ UNIT_TESTS := \
 	test_web \
 	test_words
 # One libFuzzer target per parser; `make check` replays tests/fuzz/corpus/NAME.
-FUZZERS := fuzz_backfill fuzz_ask fuzz_msg fuzz_json fuzz_envelope fuzz_inflate fuzz_journal fuzz_url fuzz_split fuzz_sse fuzz_codec
+FUZZERS := fuzz_backfill fuzz_ask fuzz_msg fuzz_json fuzz_envelope fuzz_inflate fuzz_journal fuzz_url fuzz_split fuzz_sse fuzz_codec fuzz_limitstate
 
 COMMON_A := $(BUILD)/libcommon.a
 SUP_A	:= $(BUILD)/libsupervisor.a

@@ -1,72 +1,16 @@
 /*
  * limit - see limit.h.
  */
-#include <sys/queue.h>
-
 #include <assert.h>
 #include <stdlib.h>
 
 #include "common/mem.h"
-#include "common/tree.h"
-#include "worker/rest/limit.h"
+#include "worker/rest/limittab.h"
 #include "worker/worker.h"
 
 #define CLOUDFLARE_MIN_MS	60000	/* when a ban names no time */
-#define COUNTED_MS	500	/* a request takes to Discord, when nothing is known */
 #define RETRY_MIN_MS		1000	/* when a 429 names no time */
-#define WAIT_MAX_S		86400.0	/* more than a day is an error in transit, not a limit */
-#define SAME_WINDOW_MS		100	/* resets closer than this name one window */
-#define INVALID_SLOTS		60
-#define INVALID_SLOT_MS		10000
 #define INVALID_PACE_MS		1000
-
-struct bucket {
-	RB_ENTRY(bucket)	 by_key;
-	TAILQ_ENTRY(bucket)	 by_use;	/* least recently used first */
-	/* hash of X-RateLimit-Bucket, or the route while that is unknown */
-	uint64_t		 id;
-	uint64_t		 major;
-	/* limit, remaining and reset hold numbers from a header */
-	bool			 known;
-	bool			 unlimited;	/* answers carried no limit headers */
-	uint32_t		 limit, remaining;
-	uint32_t		 in_flight;
-	struct mono		 reset, used;
-};
-
-/* What a route's hash is. */
-struct learnt {
-	RB_ENTRY(learnt)	 by_route;
-	TAILQ_ENTRY(learnt)	 by_use;
-	uint64_t		 route, id;
-};
-
-RB_HEAD(buckets, bucket);
-RB_HEAD(routes, learnt);
-
-struct limit {
-	struct buckets		 buckets;
-	TAILQ_HEAD(, bucket)	 bucket_use;
-	uint32_t		 buckets_n;
-	struct routes		 routes;
-	TAILQ_HEAD(, learnt)	 route_use;
-	uint32_t		 routes_n;
-
-	/*
-	 * The last window_n requests inside the global limit: when Discord had counted each.  It did
-	 * when it answered; without an answer it is assumed to have after COUNTED_MS.  Each place is
-	 * used again a second later, so no second can hold more, however long a request travels.
-	 */
-	struct mono		*window;
-	uint32_t		 window_n, window_at;
-	struct mono		 global_until;	/* a 429 with global: not for interactions */
-	struct mono		 all_until;	/* Cloudflare: for everything */
-	struct mono		 last_sent;
-	bool			 locked;
-
-	uint32_t		 invalid[INVALID_SLOTS];
-	uint64_t		 invalid_slot;	/* number of the newest slot, counted from boot */
-};
 
 static int
 bucket_cmp(struct bucket *a, struct bucket *b)
@@ -95,14 +39,26 @@ limit_new(uint32_t per_second)
 	TAILQ_INIT(&l->bucket_use);
 	RB_INIT(&l->routes);
 	TAILQ_INIT(&l->route_use);
+	TAILQ_INIT(&l->bucket_news);
+	TAILQ_INIT(&l->route_news);
 	l->window_n = per_second;
 	l->window = mem_array(per_second, sizeof(*l->window));
 	return l;
 }
 
 static void
+changed(struct limit *l, struct bucket *b)
+{
+	if (!b->changed)
+		TAILQ_INSERT_TAIL(&l->bucket_news, b, news);
+	b->changed = true;
+}
+
+static void
 bucket_forget(struct limit *l, struct bucket *b)
 {
+	if (b->changed)
+		TAILQ_REMOVE(&l->bucket_news, b, news);
 	RB_REMOVE(buckets, &l->buckets, b);
 	TAILQ_REMOVE(&l->bucket_use, b, by_use);
 	l->buckets_n--;
@@ -112,6 +68,8 @@ bucket_forget(struct limit *l, struct bucket *b)
 static void
 learnt_forget(struct limit *l, struct learnt *k)
 {
+	if (k->changed)
+		TAILQ_REMOVE(&l->route_news, k, news);
 	RB_REMOVE(routes, &l->routes, k);
 	TAILQ_REMOVE(&l->route_use, k, by_use);
 	l->routes_n--;
@@ -139,8 +97,8 @@ after_s(struct mono now, double s)
 {
 	if (!(s > 0))
 		s = 0;
-	if (s > WAIT_MAX_S)
-		s = WAIT_MAX_S;
+	if (s > LIMIT_WAIT_MAX_S)
+		s = LIMIT_WAIT_MAX_S;
 	return mono_add_us(now, (uint64_t)(s * 1e6) + LIMIT_SLACK_MS * 1000);
 }
 
@@ -164,8 +122,8 @@ id_of_route(struct limit *l, uint64_t route)
 }
 
 /* A hash that changes is followed: message delete has two, by the message's age. */
-static void
-learn(struct limit *l, uint64_t route, uint64_t id)
+void
+limit_learn(struct limit *l, uint64_t route, uint64_t id)
 {
 	struct learnt	 key = { .route = route }, *k;
 
@@ -179,7 +137,12 @@ learn(struct limit *l, uint64_t route, uint64_t id)
 		TAILQ_INSERT_TAIL(&l->route_use, k, by_use);
 		l->routes_n++;
 	}
+	if (k->id == id)
+		return;
 	k->id = id;
+	if (!k->changed)
+		TAILQ_INSERT_TAIL(&l->route_news, k, news);
+	k->changed = true;
 }
 
 static struct bucket *
@@ -211,8 +174,8 @@ expire(struct limit *l, struct mono now)
 	}
 }
 
-static struct bucket *
-bucket_use(struct limit *l, uint64_t id, uint64_t major, struct mono now)
+struct bucket *
+limit_bucket(struct limit *l, uint64_t id, uint64_t major, struct mono now)
 {
 	struct bucket	*b = bucket_find(l, id, major);
 
@@ -230,8 +193,8 @@ bucket_use(struct limit *l, uint64_t id, uint64_t major, struct mono now)
 	return b;
 }
 
-static void
-invalid_advance(struct limit *l, struct mono now)
+void
+limit_invalid_advance(struct limit *l, struct mono now)
 {
 	uint64_t	 slot = now.us / 1000 / INVALID_SLOT_MS;
 
@@ -247,7 +210,7 @@ limit_invalid_n(struct limit *l, struct mono now)
 {
 	uint32_t	 n = 0;
 
-	invalid_advance(l, now);
+	limit_invalid_advance(l, now);
 	for (int i = 0; i < INVALID_SLOTS; i++)
 		n += l->invalid[i];
 	return n;
@@ -315,14 +278,17 @@ void
 limit_sent(struct limit *l, struct limit_ticket *t, struct mono now)
 {
 	assert(t->bucket == NULL);
-	t->bucket = bucket_use(l, id_of_route(l, t->route), t->major, now);
+	t->bucket = limit_bucket(l, id_of_route(l, t->route), t->major, now);
 	t->bucket->in_flight++;
+	changed(l, t->bucket);
 	l->last_sent = now;
 	if (t->outside)
 		return;
 	t->place = l->window_at;
-	t->counted = l->window[l->window_at] = mono_add_ms(now, COUNTED_MS);
+	t->counted = l->window[l->window_at] = mono_add_ms(now, LIMIT_COUNTED_MS);
 	l->window_at = (l->window_at + 1) % l->window_n;
+	if (l->window_news < l->window_n)
+		l->window_news++;
 }
 
 /* It has been counted, at the latest just now.  By and by its place is another one's. */
@@ -335,10 +301,11 @@ counted(struct limit *l, struct limit_ticket *t, struct mono now)
 }
 
 static void
-come_back(struct limit_ticket *t)
+come_back(struct limit *l, struct limit_ticket *t)
 {
 	assert(t->bucket != NULL && t->bucket->in_flight > 0);
 	t->bucket->in_flight--;
+	changed(l, t->bucket);
 	t->bucket = NULL;
 }
 
@@ -348,7 +315,7 @@ limit_lost(struct limit *l, struct limit_ticket *t, struct mono now)
 	struct bucket	*b = t->bucket;
 
 	counted(l, t, now);
-	come_back(t);
+	come_back(l, t);
 	/* It may have been counted: as long as the window lasts, assume that it was. */
 	if (b->known && mono_before(now, b->reset) && b->remaining > 0)
 		b->remaining--;
@@ -360,7 +327,7 @@ same_window(const struct bucket *b, struct mono reset, struct mono now)
 	uint64_t	 apart = b->reset.us > reset.us ?
 	    b->reset.us - reset.us : reset.us - b->reset.us;
 
-	return b->known && mono_before(now, b->reset) && apart < SAME_WINDOW_MS * 1000;
+	return b->known && mono_before(now, b->reset) && apart < LIMIT_SAME_WINDOW_MS * 1000;
 }
 
 /*
@@ -379,6 +346,8 @@ take_headers(struct bucket *b, const struct limit_answer *a, struct mono now)
 	b->limit = a->limit >= 1 ? (uint32_t)(a->limit > UINT32_MAX ? UINT32_MAX : a->limit) : 1;
 	b->remaining = remaining;
 	b->reset = reset;
+	if (mono_ms_between(now, reset) > b->period_ms)
+		b->period_ms = mono_ms_between(now, reset);
 	b->known = true;
 	b->unlimited = false;
 }
@@ -399,11 +368,13 @@ take_429(struct limit *l, struct limit_ticket *t, struct bucket *b, const struct
 		if (!named)
 			until = mono_add_ms(now, CLOUDFLARE_MIN_MS);
 		l->all_until = later(l->all_until, until);
+		l->holds_news = true;
 		return LIMITED_CLOUDFLARE;
 	}
 	if (a->global) {
 		/* It can hit an interaction as well; then that one request waits too. */
 		l->global_until = later(l->global_until, until);
+		l->holds_news = true;
 		if (t->outside)
 			t->not_before = until;
 		return LIMITED_GLOBAL;
@@ -432,19 +403,21 @@ limit_answer(struct limit *l, struct limit_ticket *t, const struct limit_answer 
 	enum limited	 limited = LIMITED_NOT;
 
 	counted(l, t, now);
-	come_back(t);
+	come_back(l, t);
 	if (a->status == 401 || a->status == 403 || (a->status == 429 && !a->shared)) {
-		invalid_advance(l, now);
+		limit_invalid_advance(l, now);
 		l->invalid[l->invalid_slot % INVALID_SLOTS]++;
+		l->invalid_news = true;
 	}
 	if (a->status == 401 && t->authorized)
-		l->locked = true;
+		l->locked = l->holds_news = true;
 	if (a->hash.n > 0) {
 		uint64_t	 id = span_hash_end(span_hash_add(SPAN_HASH_SEED, a->hash));
 
 		if (id != b->id) {
-			learn(l, t->route, id);
-			b = bucket_use(l, id, t->major, now);
+			limit_learn(l, t->route, id);
+			b = limit_bucket(l, id, t->major, now);
+			changed(l, b);
 		}
 	}
 	if (a->status == 429)

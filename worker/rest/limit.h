@@ -24,6 +24,7 @@
 #define WORKER_LIMIT_H
 
 #include "common/clock.h"
+#include "common/mem.h"
 #include "common/span.h"
 
 #define LIMIT_INVALID_LINE	9000		/* of 10,000 in 10 minutes, where Cloudflare bans the address */
@@ -92,5 +93,27 @@ void			 limit_lost(struct limit *, struct limit_ticket *, struct mono now);
 bool			 limit_locked(const struct limit *);
 uint32_t		 limit_invalid_n(struct limit *, struct mono now);
 uint32_t		 limit_buckets_n(const struct limit *);
+
+/* ---- what the next process must know (limitstate.c) ---- */
+/*
+ * A state is a series of parts, each what limit_tell or limit_tell_all appended; later ones count.
+ * Its times are of CLOCK_MONOTONIC: it is for a process of the same machine, soon.  Requests in
+ * flight are in it: whether Discord has counted them nobody can say, so that they count.
+ */
+#define LIMIT_STATE_MAX		65536
+#define LIMIT_STATE_ALL_MAX	49152	/* of limit_tell_all: there is room for parts after it */
+
+/* Is there something that was not told? */
+bool			 limit_has_news(const struct limit *);
+/* What changed since the last call of either. */
+void			 limit_tell(struct limit *, struct buf *out);
+/* All that matters, the most recent first where it is too much. */
+void			 limit_tell_all(struct limit *, struct buf *out, struct mono now);
+/*
+ * Take over what another process told.  What is known here of the same window stays when it allows
+ * less.  -1: it is damaged or of another version (*why_r), and nothing was taken.
+ */
+int			 limit_hear(struct limit *, struct span state, struct mono now,
+			    const char **why_r);
 
 #endif
