@@ -53,6 +53,7 @@
 #define PROTO_FRAME_MAX		(64u << 20)	/* one frame between supervisor and worker */
 #define PROTO_CTL_FRAME_MAX	(1u << 20)	/* one frame on the control socket */
 #define PROTO_CALL_KEEP_MAX	(64u << 10)	/* a larger CALL is not kept for the spare: ERETRY */
+#define PROTO_STATE_MAX		(64u << 10)	/* of a service: the last whole and its parts */
 #define PROTO_EFFECTS_MAX	64		/* changing calls of one delivery */
 
 /*
@@ -76,5 +77,7 @@ struct board {
  */
 #define CONTRACT_CRASH		"bulkhead crash: "
 #define CONTRACT_CRASH_END	"bulkhead crash: end"
+
+enum state_kind { STATE_PART, STATE_ALL, STATE_LAST };	/* messages.def, STATE.kind */
 
 #endif

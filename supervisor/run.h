@@ -72,7 +72,7 @@ extern const struct queue_ops	run_queue_ops;
 void	 run_on_due(void *arg);
 void	 run_tail(void *arg);
 /* Streams go where calls go. */
-void	 run_follow_active(struct run *);
+void	 run_follow_active(void *run);
 
 /* ---- stop.c ---- */
 /* A part of the stop order has ended; with the last one the loop ends. */

@@ -273,6 +273,7 @@ run_start(struct run *run)
 	sup->calls = calls_new(sup->loop, sup->cfg, sup->journal);
 	sup->streams = streams_new(sup->loop, sup->journal, sup->cfg->poison, STREAMS_ORPHAN_MS);
 	streams_recover(sup->streams);
+	calls_follow(sup->calls, run_follow_active, run);
 	sup->poolcalls = poolcalls_new(sup->loop);
 	sup->snapshot = snapshot_new(sup, SNAPSHOT_MS);
 	sup->reload = reload_new(sup);

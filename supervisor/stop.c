@@ -213,6 +213,7 @@ on_handlers_stopped(void *arg)
 	struct run	*run = arg;
 
 	run->report.handlers = clock_mono();
+	calls_services_end(run->sup.calls);
 	pools_stop(run->sup.pools, true, run->sup.cfg->rest_grace_ms, 0, on_rest_stopped, run);
 }
 

@@ -252,8 +252,10 @@ on_handlers_gone(void *arg)
 	struct upgrade	*u = arg;
 	struct sup	*sup = &u->run->sup;
 
-	if (u->switching)
-		pools_stop(sup->pools, true, sup->cfg->rest_grace_ms, 0, on_rest_gone, u);
+	if (!u->switching)
+		return;
+	calls_services_end(sup->calls);
+	pools_stop(sup->pools, true, sup->cfg->rest_grace_ms, 0, on_rest_gone, u);
 }
 
 /* What is left is the successor's: it knows our children from the journal. */

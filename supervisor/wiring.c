@@ -196,8 +196,10 @@ const struct gw_ops run_gw_ops = {
 
 /* Streams go where calls go. */
 void
-run_follow_active(struct run *run)
+run_follow_active(void *arg)
 {
+	struct run	*run = arg;
+
 	streams_active(run->sup.streams, calls_service(run->sup.calls));
 }
 
@@ -230,6 +232,8 @@ rest_said(struct run *run, struct child *child, const struct msg_in *in, const c
 	switch (in->type) {
 	case MSG_RESULT:
 		return calls_result(run->sup.calls, child, &in->RESULT, why_r);
+	case MSG_STATE:
+		return calls_state(run->sup.calls, child, &in->STATE, why_r);
 	case MSG_STREAM_STATE:
 		return streams_state(run->sup.streams, child, &in->STREAM_STATE, why_r);
 	default:
@@ -304,8 +308,8 @@ pool_on_down(void *arg, struct child *child, const struct obituary *ob)
 
 	stop_note_death(run, child_tag(child), ob);
 	if (child_is_rest(child)) {
-		calls_service_down(run->sup.calls, child, ob->cause == DEATH_ASKED);
 		streams_service_down(run->sup.streams, child, ob->cause == DEATH_ASKED);
+		calls_service_down(run->sup.calls, child, ob->cause == DEATH_ASKED);
 		run_follow_active(run);
 		return;
 	}

@@ -497,6 +497,13 @@ on_rest_msg(struct rest *r, struct growing *g, const struct msg_in *in)
 	case MSG_STREAM_STATE:
 		growing_state(g, &in->STREAM_STATE);
 		return true;
+	case MSG_STATE:
+		if (in->STATE.kind == STATE_LAST) {
+			growing_hand_over(g);
+			rest_hand_over(r);
+		} else
+			rest_hear(r, in->STATE.blob);
+		return true;
 	case MSG_DRAIN:
 		growing_drain(g);
 		rest_drain(r, in->DRAIN.finish_ms + in->DRAIN.last_word_ms);
@@ -585,6 +592,8 @@ wrk_fini(struct wrk *w)
 	tasks_free(&w->tasks);
 	chat_free(&w->chat);
 	growing_free(&w->growing);
+	if (w->rest != NULL)
+		rest_tell(w->rest);
 	rest_free(&w->rest);
 	web_free(&w->web);
 	if (w->link != NULL) {

@@ -26,6 +26,7 @@
 #include "common/tree.h"
 #include "proto/contract.h"
 #include "supervisor/control/calls.h"
+#include "supervisor/control/succession.h"
 #include "supervisor/delivery/took.h"
 
 #define NONCE_MS	60000	/* guarantee 8; Discord remembers a nonce for minutes */
@@ -61,12 +62,6 @@ RB_HEAD(dues, call);
 RB_HEAD(numbers, call);
 RB_HEAD(ordinals, call);
 
-struct service {
-	struct child		*child;
-	bool			 draining;
-	TAILQ_ENTRY(service)	 next;
-};
-
 struct calls {
 	struct loop		*loop;
 	const struct cfg	*cfg;
@@ -80,8 +75,9 @@ struct calls {
 	uint64_t		 wire;		/* the last one used */
 	size_t			 open;
 	TAILQ_HEAD(, call)	 line;
-	TAILQ_HEAD(, service)	 services;	/* those that are up, oldest first */
-	struct service		*active;
+	struct succession	*services;
+	void			(*follow)(void *);	/* the active one changed */
+	void			*follow_arg;
 	struct wires		 wires;
 	struct dues		 dues;
 	struct numbers		 numbers;
@@ -187,7 +183,7 @@ call_drop(struct calls *cs, struct call *c)
 	if (cs->alone == c)
 		cs->alone = NULL;
 	/* It waited, was alone, or was in the hands of one that drains: others may have waited for it. */
-	if (was_alone || cs->active == NULL || c->service != cs->active->child)
+	if (was_alone || c->service == NULL || c->service != succession_active(cs->services))
 		cs->roomless = true;
 	TAILQ_REMOVE(&cs->line, c, in_line);
 	RB_REMOVE(wires, &cs->wires, c);
@@ -330,17 +326,15 @@ is_suspect(const struct calls *cs, const struct call *c)
 static bool
 overtakes(const struct calls *cs, const struct call *c)
 {
-	const struct service	*s;
 	const struct call	*o;
-	bool			 apart = cs->alone != NULL || cs->roomless;
+	bool			 apart = cs->alone != NULL || cs->roomless ||
+				    succession_drains(cs->services);
 
-	TAILQ_FOREACH(s, &cs->services, next)
-		apart = apart || s->draining;
 	if (!apart || !c->kept || !span_is(c->method, "POST"))
 		return false;
 	for (o = TAILQ_FIRST(&cs->line); o != c; o = TAILQ_NEXT(o, in_line))
 		if (o->refused == ERR_OK && span_eq(o->route, c->route) &&
-		    (o->state == CALL_WAITING || o->service != cs->active->child))
+		    (o->state == CALL_WAITING || o->service != succession_active(cs->services)))
 			return true;
 	return false;
 }
@@ -400,7 +394,7 @@ call_send(struct calls *cs, struct call *c, struct span body)
 	}
 	if (!c->again)
 		c->first_ms = now_ms;
-	c->service = cs->active->child;
+	c->service = succession_active(cs->services);
 	c->state = CALL_SENT;
 	if (is_suspect(cs, c))
 		cs->alone = c;
@@ -412,7 +406,7 @@ call_send(struct calls *cs, struct call *c, struct span body)
 static bool
 can_send(const struct calls *cs)
 {
-	return cs->gate && cs->active != NULL;
+	return cs->gate && succession_active(cs->services) != NULL;
 }
 
 static void
@@ -446,21 +440,13 @@ calls_run(struct calls *cs)
 }
 
 static void
-choose_active(struct calls *cs)
+on_active(void *arg)
 {
-	struct service	*s;
+	struct calls	*cs = arg;
 
-	if (cs->active == NULL || cs->active->draining) {
-		cs->active = NULL;
-		TAILQ_FOREACH(s, &cs->services, next)
-			if (!s->draining) {
-				cs->active = s;
-				log_info("%s active", child_tag(s->child));
-				break;
-			}
-	}
-	/* Also what one that was not active any more had in hand when it ended. */
 	send_waiting(cs);
+	if (cs->follow != NULL)
+		cs->follow(cs->follow_arg);
 }
 
 /* ---- deadlines ---- */
@@ -681,7 +667,8 @@ is_final(const struct msg_RESULT *res)
 static bool
 is_undone(const struct call *c, const struct msg_RESULT *res)
 {
-	return !c->again && (res->error == ERR_EUNREACHABLE || res->error == ERR_ELIMITED);
+	return !c->again && (res->error == ERR_EUNREACHABLE || res->error == ERR_ELIMITED ||
+	    res->error == ERR_ERETRY);
 }
 
 static void
@@ -703,6 +690,26 @@ note_effect(struct calls *cs, const struct call *c, const struct msg_RESULT *res
 		journal_unasked(cs->journal, d, c->ordinal);
 }
 
+/* A worker that drains did not send it: the next one does, in its old place. */
+static bool
+hand_on(struct calls *cs, struct call *c, const struct msg_RESULT *res)
+{
+	if (res->error != ERR_ERETRY || !wanted(c) || !c->kept)
+		return false;
+	if (cs->alone == c) {
+		cs->alone = NULL;
+		cs->roomless = true;
+	}
+	c->state = CALL_WAITING;
+	c->service = NULL;
+	if (!c->again)
+		c->first_ms = 0;
+	due_set(cs, c, (struct mono){ c->due.us - CALL_GRACE_MS * 1000 });
+	if (can_send(cs))
+		call_send(cs, c, c->body);
+	return true;
+}
+
 int
 calls_result(struct calls *cs, struct child *child, const struct msg_RESULT *res,
     const char **why_r)
@@ -722,6 +729,8 @@ calls_result(struct calls *cs, struct child *child, const struct msg_RESULT *res
 	}
 	if (c->ordinal != 0)
 		note_effect(cs, c, &out);
+	if (hand_on(cs, c, &out))
+		return 0;
 	answer(cs, c, &out);
 	call_drop(cs, c);
 	return 0;
@@ -729,59 +738,45 @@ calls_result(struct calls *cs, struct child *child, const struct msg_RESULT *res
 
 /* ---- workers come and go ---- */
 
-static struct service *
-service_of(struct calls *cs, struct child *child)
-{
-	struct service	*s;
-
-	TAILQ_FOREACH(s, &cs->services, next)
-		if (s->child == child)
-			return s;
-	return NULL;
-}
-
 void
 calls_service_up(struct calls *cs, struct child *child)
 {
-	struct service	*s = mem_alloc(sizeof(*s));
-
-	assert(service_of(cs, child) == NULL);
-	s->child = child;
-	TAILQ_INSERT_TAIL(&cs->services, s, next);
-	choose_active(cs);
+	succession_up(cs->services, child);
 }
 
 void
 calls_service_draining(struct calls *cs, struct child *child)
 {
-	struct service	*s = service_of(cs, child);
+	succession_draining(cs->services, child);
+}
 
-	if (s == NULL)
-		return;
-	s->draining = true;
-	choose_active(cs);
+void
+calls_services_end(struct calls *cs)
+{
+	succession_end(cs->services);
+}
+
+int
+calls_state(struct calls *cs, struct child *child, const struct msg_STATE *m, const char **why_r)
+{
+	return succession_state(cs->services, child, m, why_r);
 }
 
 void
 calls_service_down(struct calls *cs, struct child *child, bool asked)
 {
-	struct service	*s = service_of(cs, child);
 	struct call	*c, *next;
 	enum error	 verdict;
 	uint64_t	 now_ms = clock_wall_ms();
 	size_t		 again = 0, ended = 0;
 	const struct call *alone;
 
-	if (s == NULL)
+	if (!succession_down(cs->services, child))
 		return;
 	if ((alone = cs->alone) != NULL && alone->service != child)
 		alone = NULL;
 	if (alone != NULL)
 		cs->alone = NULL;
-	TAILQ_REMOVE(&cs->services, s, next);
-	if (cs->active == s)
-		cs->active = NULL;
-	free(s);
 	TAILQ_FOREACH_SAFE(c, &cs->line, in_line, next) {
 		if (c->state != CALL_SENT || c->service != child)
 			continue;
@@ -810,7 +805,9 @@ calls_service_down(struct calls *cs, struct child *child, bool asked)
 	if (again + ended > 0)
 		log_notice("%s died with calls in flight again=%zu ended=%zu", child_tag(child),
 		    again, ended);
-	choose_active(cs);
+	succession_choose(cs->services);
+	/* Also what one that was not active any more had in hand when it ended. */
+	send_waiting(cs);
 }
 
 void
@@ -831,13 +828,20 @@ calls_worker_down(struct calls *cs, struct child *child)
 const struct child *
 calls_active(const struct calls *cs)
 {
-	return cs->active == NULL ? NULL : cs->active->child;
+	return succession_active(cs->services);
 }
 
 struct child *
 calls_service(const struct calls *cs)
 {
-	return can_send(cs) ? cs->active->child : NULL;
+	return can_send(cs) ? succession_active(cs->services) : NULL;
+}
+
+void
+calls_follow(struct calls *cs, void (*fn)(void *), void *arg)
+{
+	cs->follow = fn;
+	cs->follow_arg = arg;
 }
 
 size_t
@@ -863,7 +867,7 @@ calls_new(struct loop *loop, const struct cfg *cfg, struct journal *journal)
 	cs->journal = journal;
 	cs->timer = timer_new(loop, on_due, cs);
 	TAILQ_INIT(&cs->line);
-	TAILQ_INIT(&cs->services);
+	cs->services = succession_new(loop, on_active, cs);
 	RB_INIT(&cs->wires);
 	RB_INIT(&cs->dues);
 	RB_INIT(&cs->numbers);
@@ -876,16 +880,12 @@ calls_free(struct calls **csp)
 {
 	struct calls	*cs = *csp;
 	struct call	*c;
-	struct service	*s;
 
 	if (cs == NULL)
 		return;
 	while ((c = TAILQ_FIRST(&cs->line)) != NULL)
 		call_drop(cs, c);
-	while ((s = TAILQ_FIRST(&cs->services)) != NULL) {
-		TAILQ_REMOVE(&cs->services, s, next);
-		free(s);
-	}
+	succession_free(&cs->services);
 	timer_free(&cs->timer);
 	free(cs);
 	*csp = NULL;

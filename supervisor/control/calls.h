@@ -15,6 +15,7 @@
  *  - in flight in `poison` dead rest workers: EPOISON.  One death short of it a call goes out alone
  *    among such ones, and a death is then its own: the others that were in flight are not charged.
  *  - a POST does not overtake an earlier one of its route that a draining worker has, or that waits.
+ *  - handed back by a rest worker that drains, not sent: the next one gets it in its old place.
  *  - no rest worker, or no room in the journal for what is asked: kept until its deadline.
  * Owner: struct sup.  Bounded: CALLS_MAX open at once; above it ESERVICE at once.
  */
@@ -56,6 +57,13 @@ void		 calls_service_down(struct calls *, struct child *, bool asked);
  * A handler worker is dead: its calls are dropped at their RESULT (the effect is still journaled).
  */
 void		 calls_worker_down(struct calls *, struct child *);
+/* All of them are about to drain: what they have is not given to another. */
+void		 calls_services_end(struct calls *);
+/* STATE of a rest worker.  -1: it broke the protocol. */
+int		 calls_state(struct calls *, struct child *, const struct msg_STATE *,
+		    const char **why_r);
+/* fn is called whenever calls_service may be another one. */
+void		 calls_follow(struct calls *, void (*fn)(void *arg), void *arg);
 const struct child *calls_active(const struct calls *);
 /* The one that CALLs go to now; NULL: none, or the gate is shut. */
 struct child	*calls_service(const struct calls *);

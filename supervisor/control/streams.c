@@ -592,11 +592,10 @@ streams_active(struct streams *st, struct child *active)
 {
 	struct kept	*k, *after;
 
-	if (active == st->active)
-		return;
 	st->active = active;
 	if (active == NULL)
 		return;
+	/* Also when it is the same: another one, which drained, may have died with some. */
 	TAILQ_FOREACH_SAFE(k, &st->line, in_line, after)
 		if (k->rest == NULL)
 			give(st, k);

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from bot import CtlError, alive, wait_for
+from fakediscord import threaded
 
 CHANNELS = 19            # of the load; one more is left to other things
 
@@ -288,3 +289,25 @@ def test_held_and_failed(polite, bots):
         bot.ctl("resume", "echo.0")
         assert bot.worker("echo.0")["state"] == "ready"
     assert bot.status()["health"] == "ok"
+
+
+def test_limits_are_inherited(bots):
+    """At the limit of each channel: whoever takes over knows what was used, and asks nothing that Discord refuses."""
+    with threaded.Fake(polite=True) as strict:
+        bot = bots(strict)
+        bot.start().ready()
+        story = strict.channels[CHANNELS]
+        with Load(strict, gap_s=0.04) as load:                  # 1.3 a second in each channel, of 1
+            load.more(60)
+            strict.say(story, "!stream 100 10")
+            for _ in range(3):
+                bot.ctl("restart", "rest", "--rolling")
+                load.more(15)
+            for _ in range(2):
+                tag = bot.active_rest()["tag"]
+                bot.kill("rest")
+                wait_for(lambda t=tag: (bot.active_rest() or {}).get("tag", t) != t, 10, "another one is active")
+                load.more(25)
+        assert strict.wait(lambda: text(strict, story) == [full(100)], 30), text(strict, story)
+        refused = [(r["method"], r["path"]) for r in strict.requests if r["status"] == 429]
+        assert not refused, f"{len(refused)} of {len(strict.requests)} requests were too many"

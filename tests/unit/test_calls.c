@@ -6,7 +6,7 @@
 #include "supervisor/control/calls.h"
 #include "tests/unit/fake_supervisor.h"
 
-/* "POST /x body;", "=number:error;" and "cancel;" */
+/* "POST /x body;", "=number:error;", "state kind blob;" and "cancel;" */
 static void
 fake_sent(struct child *c, enum msg_type type, const void *src)
 {
@@ -27,6 +27,10 @@ fake_sent(struct child *c, enum msg_type type, const void *src)
 		c->id = m->id;
 		c->results_n++;
 		did(c, "=%llu:%llu;", (unsigned long long)m->call, (unsigned long long)m->error);
+	} else if (type == MSG_STATE) {
+		const struct msg_STATE	*m = src;
+
+		did(c, "state %llu %.*s;", (unsigned long long)m->kind, (int)m->blob.n, m->blob.p);
 	} else {
 		assert_int_equal(type, MSG_CANCEL);
 		did(c, "cancel;");
@@ -133,6 +137,15 @@ result(struct child *r, uint64_t wire, uint64_t error, uint64_t status, uint64_t
 	return calls_result(calls, r, &m, &why);
 }
 
+static int
+state_of(struct child *r, enum state_kind kind, const char *blob)
+{
+	struct msg_STATE	 m = { .kind = kind, .blob = span_of(blob) };
+	const char		*why = NULL;
+
+	return calls_state(calls, r, &m, &why);
+}
+
 static void
 die(struct child *r)
 {
@@ -141,6 +154,7 @@ die(struct child *r)
 }
 
 #define MSGS	"/channels/7/messages"
+#define OTHER	"/channels/8/messages"
 #define ASKED	"asked 1 POST " MSGS ";"
 
 /* The asked record is written before the CALL goes, the effect before the handler hears of it. */
@@ -631,7 +645,10 @@ deadline_on_the_wire(void **state)
 	assert_int_equal(calls_open(calls), 0);
 }
 
-/* A draining worker finishes what it has; new calls go to the spare. */
+/*
+ * A draining worker finishes what is on the wire, hands back what is not and says its last word;
+ * only then the spare gets the state, what was handed back and what came meanwhile, in their order.
+ */
 static void
 draining_hands_over(void **state)
 {
@@ -639,14 +656,101 @@ draining_hands_over(void **state)
 	calls_service_up(calls, &r0);
 	calls_service_up(calls, &r1);
 	ask(&a, 1, 1, 1, "POST", MSGS);
+	ask(&a, 2, 1, 2, "POST", OTHER);
+	assert_int_equal(state_of(&r0, STATE_PART, "one"), 0);
+	assert_int_equal(state_of(&r1, STATE_PART, "of a spare"), 0);
 	calls_service_draining(calls, &r0);
-	ask(&a, 2, 2, 1, "POST", "/channels/8/messages");
-	assert_int_equal(r0.calls_n, 1);
-	assert_int_equal(r1.calls_n, 1);
+	assert_null(calls_service(calls));
+	ask(&a, 3, 2, 1, "POST", OTHER);
+	assert_int_equal(r1.calls_n, 0);
+	assert_int_equal(state_of(&r0, STATE_PART, "two"), 0);
+	assert_int_equal(result(&r0, r0.wires[1], ERR_ERETRY, 0, 0, ""), 0);
+	assert_int_equal(a.results_n, 0);
+	assert_string_equal(r1.did, "");
+	assert_int_equal(state_of(&r0, STATE_LAST, "all"), 0);
+	assert_string_equal(r1.did, "state 1 all;POST " OTHER " {};POST " OTHER " {};");
+	assert_int_equal(r1.asked[0], 0);	/* it was never sent */
+	assert_string_equal(journal_did, ASKED "asked 2 POST " OTHER ";unasked 2;asked 2 POST " OTHER
+	    ";asked 1 POST " OTHER ";");
+	assert_ptr_equal(calls_service(calls), &r1);
+	/* What becomes of the one on the wire is passed on. */
 	assert_int_equal(result(&r0, r0.wires[0], 0, 200, 5, ""), 0);
+	assert_int_equal(state_of(&r0, STATE_PART, "late"), 0);
+	assert_int_equal(state_of(&r1, STATE_ALL, "mine"), 0);
 	die(&r0);
+	assert_int_equal(r1.calls_n, 2);
+	assert_int_equal(calls_open(calls), 2);
+	assert_true(strstr(r1.did, "state 0 late;") != NULL);
+	calls_service_up(calls, &r0);
+	die(&r1);
+	assert_true(strstr(r0.did, "state") != NULL);
+}
+
+/* kill -9: what it said last and the parts after it; of the other's it takes none for its own. */
+static void
+state_is_inherited(void **state)
+{
+	static char	 big[PROTO_STATE_MAX + 1];
+
+	(void)state;
+	calls_service_up(calls, &r0);
+	assert_string_equal(r0.did, "");
+	assert_int_equal(state_of(&r0, STATE_PART, "gone"), 0);
+	assert_int_equal(state_of(&r0, STATE_ALL, "whole"), 0);
+	assert_int_equal(state_of(&r0, STATE_PART, "+part"), 0);
+	assert_int_equal(state_of(&r0, STATE_LAST, ""), -1);	/* nobody asked */
+	die(&r0);
+	calls_service_up(calls, &r1);
+	assert_string_equal(r1.did, "state 1 whole+part;");
+	memset(big, 'x', PROTO_STATE_MAX - 9);
+	assert_int_equal(state_of(&r1, STATE_PART, big), -1);
+	big[PROTO_STATE_MAX - 10] = '\0';
+	assert_int_equal(state_of(&r1, STATE_PART, big), 0);
+	assert_int_equal(state_of(&r1, STATE_PART, "x"), -1);
+	memset(big, 'x', PROTO_STATE_MAX);
+	assert_int_equal(state_of(&r1, STATE_ALL, big), 0);
+}
+
+static bool
+r1_is_active(void)
+{
+	return calls_service(calls) == &r1;
+}
+
+/* One that does not answer when it is to go, or dies before it does, holds nobody up for long. */
+static void
+a_last_word_is_not_waited_for_long(void **state)
+{
+	(void)state;
+	calls_service_up(calls, &r0);
+	calls_service_up(calls, &r1);
+	ask(&a, 1, 1, 1, "POST", MSGS);
+	calls_service_draining(calls, &r0);
+	assert_string_equal(r0.did, "POST " MSGS " {};state 2 ;");
+	run_until(r1_is_active);
+	assert_int_equal(r1.calls_n, 0);
+	assert_int_equal(state_of(&r0, STATE_LAST, "late"), 0);
+	assert_string_equal(r1.did, "state 0 late;");
+	r0.dead = true;
+	calls_service_down(calls, &r0, true);
 	assert_int_equal(r1.calls_n, 1);
-	assert_int_equal(calls_open(calls), 1);
+}
+
+/* At the end of all nobody hands over: each finishes what it has. */
+static void
+the_last_ones_finish(void **state)
+{
+	(void)state;
+	calls_service_up(calls, &r0);
+	calls_service_up(calls, &r1);
+	ask(&a, 1, 1, 1, "POST", MSGS);
+	calls_services_end(calls);
+	calls_service_draining(calls, &r0);
+	calls_service_draining(calls, &r1);
+	assert_string_equal(r0.did, "POST " MSGS " {};");
+	assert_string_equal(r1.did, "");
+	assert_int_equal(result(&r0, r0.wires[0], 0, 200, 5, ""), 0);
+	assert_int_equal(calls_open(calls), 0);
 }
 
 /* What it had in hand when it ended goes to the one that has taken over long ago. */
@@ -658,6 +762,7 @@ draining_ends_with_calls(void **state)
 	calls_service_up(calls, &r1);
 	ask(&a, 1, 1, 1, "POST", MSGS);
 	calls_service_draining(calls, &r0);
+	assert_int_equal(state_of(&r0, STATE_LAST, ""), 0);
 	assert_ptr_equal(calls_active(calls), &r1);
 	assert_int_equal(r1.calls_n, 0);
 	r0.dead = true;
@@ -677,6 +782,7 @@ none_overtakes(void **state)
 	calls_service_up(calls, &r1);
 	ask(&a, 1, 1, 1, "POST", MSGS);
 	calls_service_draining(calls, &r0);
+	assert_int_equal(state_of(&r0, STATE_LAST, ""), 0);
 	ask(&a, 2, 1, 2, "POST", MSGS);
 	ask(&a, 3, 1, 3, "POST", "/channels/8/messages");
 	ask(&a, 4, 1, 4, "PATCH", MSGS "/1");
@@ -802,6 +908,9 @@ main(void)
 		T(draining_hands_over),
 		T(draining_ends_with_calls),
 		T(none_overtakes),
+		T(state_is_inherited),
+		T(a_last_word_is_not_waited_for_long),
+		T(the_last_ones_finish),
 		T(asked_from_inside),
 		T(long_routes_compare),
 	};

@@ -434,7 +434,7 @@ odd_frames_are_refused(void **state)
 		{ { "\x91\x00", 2 }, "no message has number 0" },
 		{ { "\x91\xcf\0\0\0\1\0\0\0\x31", 10 }, "no message has number 4294967345" },
 		{ { "\x92\x44\x01", 3 }, "FIRE is reserved and not spoken by this version" },
-		{ { "\x91\x45", 2 }, "STATE is reserved and not spoken by this version" },
+		{ { "\x91\x44", 2 }, "FIRE is reserved and not spoken by this version" },
 		{ { "\x91\x31", 2 }, "PING: 0 fields, wanted 1" },
 		{ { "\x93\x31\x01\x02", 4 }, "PING: 2 fields, wanted 1" },
 		{ { "\x92\x31\x01\x02", 4 }, "PING: 1 bytes behind the last field" },

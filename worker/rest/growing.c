@@ -246,6 +246,8 @@ op_ask(void *arg, enum stream_ask ask, unsigned index, uint64_t message, uint64_
 		.verb = span_of(kinds[ask].method),
 	};
 
+	if (w->of->draining)
+		return;			/* it is let go: look() */
 	n = snprintf(path, sizeof(path), "/channels/%" PRIu64 "/messages", w->channel);
 	if (message != 0)
 		(void)snprintf(path + n, sizeof(path) - (size_t)n, "/%" PRIu64, message);
@@ -465,6 +467,18 @@ growing_drain(struct growing *g)
 	g->draining = true;
 	RB_FOREACH_SAFE(w, grow_numbers, &g->numbers, next)
 		look(w);
+}
+
+void
+growing_hand_over(struct growing *g)
+{
+	struct grow	*w, *next;
+
+	RB_FOREACH_SAFE(w, grow_numbers, &g->numbers, next) {
+		if (w->request != 0 && rest_take_back(g->rest, w->request))
+			w->request = 0;
+		look(w);
+	}
 }
 
 void

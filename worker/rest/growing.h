@@ -27,6 +27,8 @@ void		 growing_state(struct growing *, const struct msg_STREAM_STATE *);
 void		 growing_self(struct growing *, uint64_t user);
 /* Before rest_drain: what has a request on its way waits for it, then all are let go (ERETRY). */
 void		 growing_drain(struct growing *);
+/* Another one takes over, after growing_drain: what only waits to be sent is let go, too. */
+void		 growing_hand_over(struct growing *);
 /* Before rest_orphaned: nobody listens any more, nothing new is asked. */
 void		 growing_orphaned(struct growing *);
 size_t		 growing_n(const struct growing *);

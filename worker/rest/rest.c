@@ -46,6 +46,7 @@ struct request {
 	unsigned		 retries, limited;
 	bool			 repeated;	/* an earlier sending may have taken effect */
 	bool			 doomed;
+	bool			 admitted;	/* by the session */
 	enum error		 doom;
 };
 
@@ -69,6 +70,8 @@ struct rest {
 	uint64_t		 own;		/* number of the last request of our own */
 	bool			 more;		/* put into the lanes while they ran */
 	bool			 draining, orphaned, over;
+	bool			 handed;	/* another one sends from now on */
+	size_t			 told_bytes;	/* of the state, since it was told as a whole */
 };
 
 static int
@@ -91,7 +94,7 @@ shown(const struct request *rq, char dst[ROUTE_SHOWN_MAX])
 static void
 over_if_empty(struct rest *r)
 {
-	bool	 empty = r->orphaned ? r->wire_n == 0 : r->open_n == 0;
+	bool	 empty = r->orphaned || r->handed ? r->wire_n == 0 : r->open_n == 0;
 
 	if (!r->draining || r->over || !empty)
 		return;
@@ -119,8 +122,9 @@ request_free(struct request *rq)
 	timer_free(&rq->due);
 	buf_fini(&rq->body);
 	free(rq->path);
+	if (rq->admitted)
+		http_dismiss(r->http, r->session);
 	free(rq);
-	http_dismiss(r->http, r->session);
 }
 
 static void
@@ -172,6 +176,59 @@ finish_error(struct request *rq, enum error error)
 }
 
 /* ---- when it may go ---- */
+
+/* ---- who takes over ---- */
+
+static void
+tell_state(struct rest *r, enum state_kind kind)
+{
+	struct buf		 b = { 0 };
+	struct msg_STATE	 m = { .kind = kind };
+
+	if (kind == STATE_PART) {
+		limit_tell(r->limit, &b);
+		if (r->told_bytes + b.n > LIMIT_STATE_MAX)
+			m.kind = STATE_ALL;
+	}
+	if (m.kind != STATE_PART) {
+		buf_reset(&b);
+		limit_tell_all(r->limit, &b, clock_mono());
+		r->told_bytes = 0;
+	}
+	r->told_bytes += b.n;
+	m.blob = buf_span(&b);
+	r->ops->send(r->arg, MSG_STATE, &m);
+	buf_fini(&b);
+}
+
+void
+rest_tell(struct rest *r)
+{
+	if (!r->orphaned && limit_has_news(r->limit))
+		tell_state(r, STATE_PART);
+}
+
+/*
+ * Another one is to send it: it was never sent here or before, or was refused.  What may have taken
+ * effect is given on when this process is gone; requests of our own are asked for anew.
+ */
+static void
+hand_back(struct request *rq)
+{
+	if (rq->own.done != NULL || rq->repeated)
+		return;
+	send_result(rq->rest, rq->call, ERR_ERETRY, 0, 0, NULL, SPAN_NONE);
+	request_free(rq);
+}
+
+/* It is to be sent again: first of its queue, or by another one. */
+static void
+put_back(struct request *rq)
+{
+	lanes_put_back(rq->rest->lanes, &rq->item);
+	if (rq->rest->handed)
+		hand_back(rq);
+}
 
 static enum lane_verdict
 doom(struct request *rq, enum error error)
@@ -275,14 +332,15 @@ go(void *arg, struct lane_item *item)
 static void
 pump(struct rest *r)
 {
-	struct mono	 next;
+	struct mono	 next = MONO_NEVER;
 	struct request	*rq;
 
 	if (r->orphaned)
 		return;
 	do {
 		r->more = false;
-		next = lanes_run(r->lanes, clock_mono());
+		if (!r->handed)
+			next = lanes_run(r->lanes, clock_mono());
 		while ((rq = TAILQ_FIRST(&r->doomed)) != NULL)
 			finish_error(rq, rq->doom);
 	} while (r->more);		/* who was told of an end asked for something else */
@@ -290,6 +348,7 @@ pump(struct rest *r)
 		timer_stop(r->pump_timer);
 	else
 		timer_arm_at(r->pump_timer, next);
+	rest_tell(r);
 }
 
 static void
@@ -326,7 +385,7 @@ again(struct request *rq)
 	rq->retries++;
 	COUNT(rest_retries);
 	rq->ticket.not_before = at;
-	lanes_put_back(r->lanes, &rq->item);
+	put_back(rq);
 	return true;
 }
 
@@ -437,7 +496,7 @@ limited(struct request *rq, enum limited kind, const struct limit_answer *l)
 		finish(rq, limited_error(rq), 429, 0, NULL, SPAN_NONE);
 		return;
 	}
-	lanes_put_back(rq->rest->lanes, &rq->item);
+	put_back(rq);
 }
 
 static bool
@@ -692,6 +751,7 @@ rest_call(struct rest *r, const struct msg_CALL *m)
 		return;
 	}
 	rq = request_new(r, m);
+	rq->admitted = true;
 	why = request_fill(rq, m);
 	if (why != NULL)
 		finish(rq, ERR_EINVALID, 0, 0, why, SPAN_NONE);
@@ -713,6 +773,7 @@ rest_ask(struct rest *r, const struct msg_CALL *call, const struct rest_own *own
 
 	m.call = OWN_NUMBERS | ++r->own;
 	rq = request_new(r, &m);
+	rq->admitted = error == ERR_OK;
 	rq->own = *own;
 	(void)request_fill(rq, &m);
 	if (error == ERR_OK && in_doubt(rq))
@@ -780,6 +841,47 @@ rest_drain(struct rest *r, uint64_t finish_ms)
 	http_drain(r->http, "the supervisor asked for it");
 	timer_arm_ms(r->end_timer, finish_ms);
 	over_if_empty(r);
+}
+
+bool
+rest_take_back(struct rest *r, uint64_t number)
+{
+	struct request	 key = { .call = number }, *rq;
+
+	rq = RB_FIND(requests, &r->requests, &key);
+	if (rq != NULL && rq->http != NULL)
+		return false;
+	if (rq != NULL)
+		request_free(rq);
+	return true;
+}
+
+void
+rest_hand_over(struct rest *r)
+{
+	struct request	*rq, *next;
+
+	r->handed = true;
+	/* In the order they came: their numbers rise. */
+	RB_FOREACH_SAFE(rq, requests, &r->requests, next)
+		if (rq->http == NULL)
+			hand_back(rq);
+	log_debug("rest: another one takes over, on_wire=%zu", r->wire_n);
+	tell_state(r, STATE_LAST);
+	over_if_empty(r);
+}
+
+void
+rest_hear(struct rest *r, struct span state)
+{
+	const char	*why;
+
+	if (limit_hear(r->limit, state, clock_mono(), &why) == -1)
+		log_warnx("rest: the state of the one before is ignored: %s", why);
+	else if (!r->handed) {
+		tell_state(r, STATE_ALL);
+		pump(r);
+	}
 }
 
 void

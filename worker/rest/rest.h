@@ -66,6 +66,8 @@ uint64_t	 rest_ask(struct rest *, const struct msg_CALL *m, const struct rest_ow
  * that is over is ignored.
  */
 void		 rest_forget(struct rest *, uint64_t number);
+/* It was not sent, and never will be; false: it is on the wire.  One that is over was not, either. */
+bool		 rest_take_back(struct rest *, uint64_t number);
 /*
  * The nonce of a message, in base 36: the same for the same (delivery, ordinal), whichever process
  * sends it.
@@ -78,6 +80,15 @@ void		 rest_nonce(uint64_t delivery, uint64_t ordinal, char dst[REST_NONCE_BYTES
  * gives it to another.
  */
 void		 rest_drain(struct rest *, uint64_t finish_ms);
+/*
+ * Another one takes over: after rest_drain.  What was not sent is handed back (ERETRY), what the
+ * limiter knows is told, only what is on the wire is finished.
+ */
+void		 rest_hand_over(struct rest *);
+/* What another one knew of the limits: STATE. */
+void		 rest_hear(struct rest *, struct span state);
+/* What changed since then, if anything: the successor of a process that dies now knows it. */
+void		 rest_tell(struct rest *);
 /* The supervisor is gone: only what is on the wire is finished. */
 void		 rest_orphaned(struct rest *, uint64_t grace_ms);
 
