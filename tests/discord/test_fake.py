@@ -247,6 +247,31 @@ def test_resume_below_the_buffer_fails(how, answer):
     run(test, trim_acked=True, resume_failure=how)
 
 
+@pytest.mark.parametrize("how", ["op9", "4007"])
+def test_a_resume_that_lay_unread_ends_nobody_elses_session(how):
+    """The client gave it up and resumed elsewhere; read late, it is below a buffer that was trimmed since."""
+    async def test(fake, c):
+        await c.login()
+        await acall(fake.drop)
+        assert await c.recv() == "reset"
+        old = c.seq
+        await c.connect(c.resume_url)
+        assert (await c.recv())["op"] == 10
+        await acall(fake.stall)
+        await c.send(6, {"token": fake.token, "session_id": c.session, "seq": old})
+        await c.ws.close()
+        await c.resume()
+        await c.until("RESUMED")
+        await c.send(1, c.seq)
+        while (await c.recv())["op"] != 11:
+            pass
+        await acall(fake.unstall)
+        assert await acall(fake.wait, lambda: len(fake.resumes) == 2 and fake.resumes[-1]["result"] == how, 5)
+        await acall(fake.say, fake.channels[0], "still here")
+        assert (await c.until("MESSAGE_CREATE"))["content"] == "still here"
+    run(test, trim_acked=True, resume_failure=how)
+
+
 def test_buffer_is_bounded_and_sessions_expire():
     async def test(fake, c):
         await c.login()

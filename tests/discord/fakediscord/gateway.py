@@ -128,7 +128,8 @@ class Gateway:
         self.records.show("resume", conn=conn.n, session=d["session_id"], result=verdict,
                           replayed=len(events))
         if verdict != "ok":
-            if session is not None and verdict != "4004":
+            # One that lay unread while its client gave up and resumed elsewhere ends nobody else's session.
+            if session is not None and verdict != "4004" and session.conn is None:
                 self.forget(session)
             if verdict == "op9":
                 return conn.invalidate(False)
