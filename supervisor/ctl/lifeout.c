@@ -44,8 +44,8 @@ print_job(FILE *f, const json_t *j)
 	if (!json_is_true(json_object_get(j, "ok")))
 		fprintf(f, "%s\n", text(j, "why") == NULL ? "failed" : text(j, "why"));
 	else if (json_is_integer(json_object_get(j, "to")))
-		fprintf(f, "scaled from %" PRIu64 " to %" PRIu64 " workers\n", number(j, "from"),
-		    number(j, "to"));
+		fprintf(f, "scaled from %" PRIu64 " to %" PRIu64 " worker%s\n", number(j, "from"),
+		    number(j, "to"), number(j, "to") == 1 ? "" : "s");
 	else
 		fprintf(f, "%s\n", text(j, "what"));
 }

@@ -375,6 +375,17 @@ look(struct ctl *ctl)
 	return doc;
 }
 
+/* An upgrade keeps the process: one that has ended takes the upgrade along. */
+static void
+be_alive(const struct ctl *ctl)
+{
+	struct pollfd	 p = { .fd = ctl->pidfd, .events = POLLIN };
+
+	if (ctl->pidfd != -1 && poll(&p, 1, 0) == 1)
+		errx(CTL_EXIT_FAILED, "the supervisor ended in the middle of the upgrade; whoever"
+		    " starts it again starts what is on disk: see 'bulkheadctl status'");
+}
+
 /* Wait for the process with this number to be live; its own words are the answer. */
 static int
 wait_for_next(struct ctl *ctl)
@@ -403,8 +414,10 @@ wait_for_next(struct ctl *ctl)
 			span_copy(span_of(status == CTL_EXIT_OK ? "" :
 			    json_string_value(json_object_get(up, "failed"))), ctl->why,
 			    sizeof(ctl->why));
-		} else
+		} else {
+			be_alive(ctl);
 			(void)poll(NULL, 0, LOOK_AGAIN_MS);
+		}
 		json_decref(doc);
 	}
 	return status;

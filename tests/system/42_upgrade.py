@@ -213,3 +213,28 @@ def test_without_gateway_and_with_signals(polite, bots):
     os.kill(bot.pid, signal.SIGTERM)
     bot.wanted = False
     assert bot.process.wait(10) == 0, bot.log()
+
+
+def test_killed_in_the_middle(polite, bots):
+    """Who waits for an upgrade whose process is killed is told, at once; the next start makes everything good."""
+    bot = bots(polite, keep=True, backoff_max=0.5)
+    bot.start().ready()
+    polite.refuse()                     # no connection: the upgrade goes on until there is one
+    asked = subprocess.Popen([bot.build / "bulkheadctl", "-s", bot.socket, "upgrade"], stderr=subprocess.PIPE, text=True)
+    try:
+        def under_way():
+            try:
+                state = bot.status()["upgrade"]
+            except CtlError:
+                return False
+            return state and not state["done"]
+        wait_for(under_way, 20, "the new one runs")
+        bot.kill("supervisor")
+        assert "ended in the middle of the upgrade" in asked.communicate(timeout=20)[1] and asked.returncode == 1
+    finally:
+        asked.kill()
+        asked.wait()
+    polite.calm()
+    bot.ready()
+    said = [polite.say(polite.channels[0], "!ping")]
+    check(polite, said)
