@@ -12,6 +12,7 @@
 #include "supervisor/control/calls.h"
 #include "supervisor/control/control.h"
 #include "supervisor/control/notify.h"
+#include "supervisor/control/streams.h"
 #include "supervisor/delivery/fetchgap.h"
 #include "supervisor/reload.h"
 #include "supervisor/run.h"
@@ -110,6 +111,8 @@ report_end(struct run *run)
 	uint64_t		 acked = count_get(COUNT_deliveries_acked) - r->acked;
 	uint64_t		 nacked = count_get(COUNT_deliveries_nacked) - r->nacked;
 	uint64_t		 returned = count_get(COUNT_deliveries_returned) - r->returned;
+	/* Its last edit did not get through: a limit, or Discord does not answer. */
+	size_t			 unsent = streams_open_n(sup->streams, NULL);
 	struct buf		 doc = { 0 };
 	struct json_out		 o;
 	size_t			 left;
@@ -123,6 +126,7 @@ report_end(struct run *run)
 	json_kv_u64(&o, "taken_back", returned);
 	json_kv_u64(&o, "waiting", journal_count(sup->journal, DLV_WAITING));
 	json_kv_u64(&o, "streams_cut", r->streams_n);
+	json_kv_u64(&o, "streams_unsent", unsent);
 	left = put_left(sup, &o);
 	json_key(&o, "killed");
 	json_arr(&o);
@@ -139,9 +143,9 @@ report_end(struct run *run)
 	json_kv_u64(&o, "total_ms", since(r->begun, now));
 	json_obj_end(&o);
 	log_notice("stop: held=%" PRIu64 " finished=%" PRIu64 " handed_back=%" PRIu64
-	    " taken_back=%" PRIu64 " left=%zu streams_cut=%zu killed=%zu handlers_ms=%" PRIu64
+	    " taken_back=%" PRIu64 " left=%zu streams_cut=%zu streams_unsent=%zu killed=%zu handlers_ms=%" PRIu64
 	    " rest_ms=%" PRIu64 " gateway_ms=%" PRIu64 " total_ms=%" PRIu64, r->held, acked, nacked,
-	    returned, left, r->streams_n, r->killed_n, since(r->begun, r->handlers),
+	    returned, left, r->streams_n, unsent, r->killed_n, since(r->begun, r->handlers),
 	    since(r->handlers, r->rest), since(r->begun, r->gateway), since(r->begun, now));
 	control_stopped(sup->control, buf_span(&doc));
 	buf_fini(&doc);

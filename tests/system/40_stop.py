@@ -163,6 +163,35 @@ def test_the_report_of_what_was_cut(polite, bots):
     wait_for(lambda: shown() == want, 60, "the next start goes on with it")
 
 
+def test_limits_longer_than_the_stop(bots):
+    """A last edit and replies wait for a limit beyond the bound: handed back, told, done by the next start, once."""
+    with threaded.Fake(polite=True, limits={"edits": (1, 60.0), "messages": (2, 60.0)}) as strict:
+        bot = bots(strict, drain=3, last_word=1, rest_grace=1)
+        bot.start().ready()
+        story, busy = strict.channels[:2]
+
+        def shown(channel):
+            messages = strict.call(lambda: list(strict.server.world.messages[channel].values()))
+            return [m["content"] for m in messages if m["author"]["id"] == strict.bot_id]
+        strict.say(story, "!stream 20 20")
+        wait_for(lambda: shown(story) and shown(story)[0].endswith("word20"), 10, "the one edit is used up")
+        told = strict.say(story, "!stream 45 20")
+        wait_for(lambda: len(shown(story)) == 2, 10, "the second one is begun")
+        pings = [strict.say(busy, "!ping") for _ in range(4)]
+        wait_for(lambda: len(shown(busy)) == 2, 10, "both messages are used up")
+        bot.wanted = False
+        report = json.loads(bot.ctl("-j", "stop"))
+        assert bot.process.wait(8) == 0
+        left = {row["object"] for row in report["left"]}
+        assert told["id"] in left and len(left & {p["id"] for p in pings}) == 2, report
+        assert report["streams_cut"] + report["streams_unsent"] == 1, report
+        assert not report["killed"]
+        strict.server.opts.limits.update(edits=None, messages=None)
+        bot.start().ready()
+        want = " ".join(f"word{i}" for i in range(1, 46))
+        wait_for(lambda: shown(story)[1:] == [want] and len(shown(busy)) == 4, 30, "the next start does it")
+
+
 def test_for_good(polite, bots):
     """stop --final closes with 1000 and the next start identifies; a plain one resumes."""
     bot = bots(polite, **stop_options())
