@@ -42,8 +42,8 @@ EXPECTED_ERR = (
     r"stays in place: its successor", r"failed: too many deaths", r"drian|not taken|nothing was changed|reload",
     r"upgrade",
 )
-# Of one process, from the first quarter of its life to the last one.  rest keeps connections for its next requests;
-# the supervisor has descriptors for each worker, and is compared at the end with its beginning.
+# Of one process, from the first quarter of its life to the last one, without the journal's pages.  rest keeps connections
+# for its next requests; the supervisor has descriptors for each worker, and is compared at the end with its beginning.
 GROWTH_RSS_KIB = 4096
 GROWTH_FDS = {"rest": 64, "supervisor": 64}
 GROWTH_FDS_OTHERS = 4
@@ -167,6 +167,9 @@ class Run:
         if self.fake.opts.swap_p:
             self.doer.calm()
             self.fake.opts.swap_p = self.fake.opts.dup_p = 0.0
+            # With a sibling that can take over: a second death of an only worker costs the second to its next start.
+            for pool in deeds.POOLS:
+                self.bot.ctl_run("scale", pool, "2")
         deadline = time.monotonic() + 5 * self.slack
         while time.monotonic() < deadline:
             self.talk.listen()

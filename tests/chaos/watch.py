@@ -84,25 +84,29 @@ class Log:
 
 
 class Metronome:
-    """How late this machine wakes a process that does nothing: what the heartbeat cannot be better than."""
-    CODE = ("import time\nt=time.monotonic()\nwhile True:\n t+=.005\n time.sleep(max(0,t-time.monotonic()))\n"
-            " n=time.monotonic()\n if n-t>.02: print(n,n-t,flush=True)\n t=n\n")
+    """How late this machine wakes a process that does nothing, on each processor: what the heartbeat cannot be better
+    than."""
+    CODE = ("import os,sys,time\nos.sched_setaffinity(0,[int(sys.argv[1])])\nt=time.monotonic()\nwhile True:\n t+=.005\n"
+            " time.sleep(max(0,t-time.monotonic()))\n n=time.monotonic()\n if n-t>.02: print(n,n-t,flush=True)\n t=n\n")
 
     def __init__(self):
         self.late = []                  # (moment, seconds)
-        self.process = subprocess.Popen(["/usr/bin/python3", "-c", self.CODE], stdout=subprocess.PIPE, text=True)
-        threading.Thread(target=self.read, daemon=True).start()
+        self.processes = [subprocess.Popen(["/usr/bin/python3", "-c", self.CODE, str(cpu)], stdout=subprocess.PIPE,
+                                           text=True) for cpu in sorted(os.sched_getaffinity(0))]
+        for one in self.processes:
+            threading.Thread(target=self.read, args=(one,), daemon=True).start()
 
-    def read(self):
-        for line in self.process.stdout:
+    def read(self, process):
+        for line in process.stdout:
             self.late.append(tuple(map(float, line.split())))
 
     def worst(self, since=0.0):
-        return max((late for at, late in self.late if at >= since), default=0.0)
+        return max((late for at, late in list(self.late) if at >= since), default=0.0)
 
     def stop(self):
-        self.process.kill()
-        self.process.wait()
+        for one in self.processes:
+            one.kill()
+            one.wait()
 
 
 class Watch:
@@ -214,9 +218,9 @@ class Watch:
                 seen["stopped", pid] = (3, f"{tag} pid {pid} is stopped, and lives on")
         for w in status["workers"] + status["beside"]:
             if w["pid"]:
-                rss = re.search(r"VmRSS:\s+(\d+)", proc(w["pid"], "status"))
+                rss = re.search(r"RssAnon:\s+(\d+)", proc(w["pid"], "status"))
                 self.sample(status_role(status, w), w["pid"], rss)
-        self.sample("supervisor", status["pid"], re.search(r"VmRSS:\s+(\d+)", proc(status["pid"], "status")))
+        self.sample("supervisor", status["pid"], re.search(r"RssAnon:\s+(\d+)", proc(status["pid"], "status")))
 
     def sample(self, role, pid, rss):
         try:
