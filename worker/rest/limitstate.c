@@ -257,8 +257,10 @@ check_record(char letter, struct span s, struct mono now)
 		if (take(&s, 4) == 0 && (flags & FLAG_KNOWN) != 0)
 			return "a bucket with limit 0";
 		(void)take(&s, 8);
-		return is_far(take(&s, 8), now) || is_far(take(&s, 8), now) ?
-		    "a time that is too far ahead" : NULL;
+		for (int i = 0; i < 2; i++)
+			if (is_far(take(&s, 8), now))
+				return "a time that is too far ahead";
+		return NULL;
 	case 'W':
 		return is_far(take(&s, 8), now) ? "a time that is too far ahead" : NULL;
 	case 'H':
