@@ -243,15 +243,3 @@ backfill_body(struct span message, uint64_t guild, struct buf *out)
 	buf_printf(out, "{\"guild_id\":\"%" PRIu64 "\",", guild);
 	buf_add(out, message.p + 1, message.n - 1);
 }
-
-const char *
-backfill_state_name(enum backfill_state s)
-{
-	static const char *const	 names[] = {
-		[BACKFILL_DUE] = "due", [BACKFILL_ASKED] = "asked", [BACKFILL_FILLED] = "filled",
-		[BACKFILL_REFUSED] = "refused", [BACKFILL_FAILED] = "failed",
-		[BACKFILL_SKIPPED] = "skipped",
-	};
-
-	return (unsigned)s < BACKFILL__STATES ? names[s] : "?";
-}

@@ -28,8 +28,7 @@ enum backfill_state {			/* struct journal_gap_row.state; in journals */
 	BACKFILL_FILLED,
 	BACKFILL_REFUSED,		/* Discord does not show it to us: 403, 404 */
 	BACKFILL_FAILED,		/* no answer in time, or another one */
-	BACKFILL_SKIPPED,		/* beyond the bound of requests */
-	BACKFILL__STATES
+	BACKFILL_SKIPPED		/* beyond the bound of requests */
 };
 
 struct backfill_limits {
@@ -79,7 +78,5 @@ int	 backfill_page(struct span page, struct backfill_message v[BACKFILL_PAGE]);
  * channel_type, which nobody can make up).
  */
 void	 backfill_body(struct span message, uint64_t guild, struct buf *out);
-
-const char *backfill_state_name(enum backfill_state);
 
 #endif

@@ -48,7 +48,6 @@ struct growing {
 	void			*arg;
 	struct grow_numbers	 numbers;
 	struct grow_ordinals	 ordinals;
-	size_t			 n;
 	uint64_t		 self;
 	struct {
 		uint64_t	 channel;
@@ -87,7 +86,6 @@ drop(struct grow *w)
 	timer_free(&w->timer);
 	stream_fini(&w->stream);
 	free(w);
-	g->n--;
 }
 
 static void
@@ -408,7 +406,6 @@ growing_open(struct growing *g, const struct msg_STREAM_OPEN *m)
 	w->timer = timer_new(g->loop, on_time, w);
 	RB_INSERT(grow_numbers, &g->numbers, w);
 	RB_INSERT(grow_ordinals, &g->ordinals, w);
-	g->n++;
 	stream_init(&w->stream, m->reply_to, m->flags, &ops, w);
 	stream_start(&w->stream, clock_mono(), past, read_past(m->messages, past));
 	look(w);
@@ -489,12 +486,6 @@ growing_orphaned(struct growing *g)
 	g->orphaned = g->draining = true;
 	while ((w = RB_MIN(grow_numbers, &g->numbers)) != NULL)
 		drop(w);
-}
-
-size_t
-growing_n(const struct growing *g)
-{
-	return g->n;
 }
 
 struct growing *

@@ -31,6 +31,5 @@ void		 growing_drain(struct growing *);
 void		 growing_hand_over(struct growing *);
 /* Before rest_orphaned: nobody listens any more, nothing new is asked. */
 void		 growing_orphaned(struct growing *);
-size_t		 growing_n(const struct growing *);
 
 #endif
