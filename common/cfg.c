@@ -474,6 +474,16 @@ cfg_unload(struct cfg **cfgp)
 	free(cfg);
 	*cfgp = NULL;
 }
+
+const struct cfg_pool *
+cfg_pool_named(const struct cfg *cfg, const char *name)
+{
+	for (size_t i = 0; i < cfg->pools_n; i++)
+		if (strcmp(cfg->pools[i].name, name) == 0)
+			return &cfg->pools[i];
+	return NULL;
+}
+
 /* ---- show config ---- */
 
 static bool

@@ -164,15 +164,6 @@ section_diff(struct cfgdiff *d, enum cfg_scope scope, const char *title, const v
 	}
 }
 
-static const struct cfg_pool *
-pool_named(const struct cfg *cfg, const char *name)
-{
-	for (size_t i = 0; i < cfg->pools_n; i++)
-		if (strcmp(cfg->pools[i].name, name) == 0)
-			return &cfg->pools[i];
-	return NULL;
-}
-
 static const struct cfg_model *
 model_named(const struct cfg *cfg, const char *title)
 {
@@ -188,14 +179,14 @@ pools_diff(struct cfgdiff *d, const struct cfg *now, const struct cfg *next)
 	const struct cfg_pool	*other;
 
 	for (size_t i = 0; i < now->pools_n; i++) {
-		other = pool_named(next, now->pools[i].name);
+		other = cfg_pool_named(next, now->pools[i].name);
 		if (other == NULL)
 			row_add(d, CFGDIFF_REMOVED, CFG_SCOPE_POOL, now->pools[i].name);
 		else
 			section_diff(d, CFG_SCOPE_POOL, other->name, &now->pools[i], other);
 	}
 	for (size_t i = 0; i < next->pools_n; i++)
-		if (pool_named(now, next->pools[i].name) == NULL)
+		if (cfg_pool_named(now, next->pools[i].name) == NULL)
 			row_add(d, CFGDIFF_ADDED, CFG_SCOPE_POOL, next->pools[i].name);
 }
 

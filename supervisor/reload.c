@@ -223,15 +223,6 @@ job_add(struct reload *r, enum job_kind kind, const char *pool, uint64_t from, u
 	strlcpy(j->pool, pool, sizeof(j->pool));
 }
 
-static const struct cfg_pool *
-pool_named(const struct cfg *cfg, const char *name)
-{
-	for (size_t i = 0; i < cfg->pools_n; i++)
-		if (strcmp(cfg->pools[i].name, name) == 0)
-			return &cfg->pools[i];
-	return NULL;
-}
-
 static void
 job_start(struct job *j)
 {
@@ -240,7 +231,7 @@ job_start(struct job *j)
 
 	switch (j->kind) {
 	case JOB_ADD:
-		queue_pool_add(sup->queue, pool_named(sup->cfg, j->pool));
+		queue_pool_add(sup->queue, cfg_pool_named(sup->cfg, j->pool));
 		rc = pools_add(sup->pools, j->pool, job_ended, j);
 		break;
 	case JOB_REMOVE:
@@ -301,9 +292,9 @@ jobs_of_rows(struct reload *r, const struct cfg *next)
 		else if (row->kind == CFGDIFF_REMOVED)
 			job_add(r, JOB_REMOVE, row->title, 0, 0);
 		else if (strcmp(row->option->name, "workers") == 0 &&
-		    (p = pool_named(next, row->title)) != NULL)
+		    (p = cfg_pool_named(next, row->title)) != NULL)
 			job_add(r, JOB_SCALE, row->title,
-			    pool_named(r->sup->cfg, row->title)->workers, p->workers);
+			    cfg_pool_named(r->sup->cfg, row->title)->workers, p->workers);
 	}
 }
 

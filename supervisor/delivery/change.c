@@ -34,16 +34,14 @@ wants_nothing(struct qpool *p)
 void
 queue_reconfigure(struct queue *q, const struct cfg *cfg)
 {
-	struct qpool	*p;
-	size_t		 i;
+	const struct cfg_pool	*cp;
+	struct qpool		*p;
 
 	q->poison = cfg->poison;
 	queue_last_word(q, cfg->last_word_ms);
 	TAILQ_FOREACH(p, &q->pools, in_queue) {
-		for (i = 0; i < cfg->pools_n && strcmp(cfg->pools[i].name, p->name) != 0; i++)
-			;
-		if (i < cfg->pools_n)
-			qpool_configure(p, &cfg->pools[i]);
+		if ((cp = cfg_pool_named(cfg, p->name)) != NULL)
+			qpool_configure(p, cp);
 		else
 			wants_nothing(p);
 	}

@@ -69,20 +69,15 @@ pools_each_stale(struct pools *ps, void (*fn)(void *, const char *), void *arg)
 int
 pools_add(struct pools *ps, const char *name, void (*fn)(void *, const char *), void *arg)
 {
-	const struct cfg	*cfg = ps->cfg;
+	const struct cfg_pool	*cp = cfg_pool_named(ps->cfg, name);
 	struct pool		*p;
 
-	if (pool_named(ps, name) != NULL)
+	if (pool_named(ps, name) != NULL || cp == NULL)
 		return -1;
-	for (size_t i = 0; i < cfg->pools_n; i++) {
-		if (strcmp(cfg->pools[i].name, name) != 0)
-			continue;
-		p = pool_new(ps, &cfg->pools[i]);
-		for (size_t k = 0; k < p->places_n; k++)
-			(void)slot_event(&p->places[k]->at->slot, SLEV_START);
-		return pools_resume(ps, name, fn, arg);
-	}
-	return -1;
+	p = pool_new(ps, cp);
+	for (size_t k = 0; k < p->places_n; k++)
+		(void)slot_event(&p->places[k]->at->slot, SLEV_START);
+	return pools_resume(ps, name, fn, arg);
 }
 
 int

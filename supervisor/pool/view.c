@@ -23,13 +23,7 @@ place_obituary(const struct place *pl, uint64_t generation)
 const struct cfg_pool *
 pool_cfg(const struct pool *p)
 {
-	const struct cfg	*cfg = p->pools->cfg;
-
-	for (size_t i = 0; i < cfg->pools_n; i++) {
-		if (strcmp(cfg->pools[i].name, p->name) == 0)
-			return &cfg->pools[i];
-	}
-	return NULL;
+	return cfg_pool_named(p->pools->cfg, p->name);
 }
 
 static void
