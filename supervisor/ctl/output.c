@@ -585,12 +585,11 @@ print_gaps(FILE *f, const json_t *doc)
 		print_gap(f, g);
 	if (json_array_size(gaps) == 0)
 		fputs("no gaps\n", f);
-	fprintf(f, "%-9sthe last message of %" PRIu64 " is known", "channels",
-	    get_u64(doc, "channels_known"));
+	fprintf(f, "channels whose last message is known, so that a gap can be filled from there: %"
+	    PRIu64 "\n", get_u64(doc, "channels_known"));
 	if (get_u64(doc, "channels_forgotten") != 0)
-		fprintf(f, ", of %" PRIu64 " it was forgotten to make room",
+		fprintf(f, "channels that were forgotten to make room: %" PRIu64 "\n",
 		    get_u64(doc, "channels_forgotten"));
-	fputc('\n', f);
 }
 
 static void
