@@ -11,6 +11,7 @@ import pexpect
 import pytest
 
 from bot import ROOT, alive, build_dir, wait_for
+from fakemodel.threaded import FakeModel
 
 QUICKSTART = [str(ROOT / "scripts" / "quickstart"), "--no-install"]
 
@@ -38,6 +39,20 @@ def test_once_with_a_model():
                           check=False, stdin=subprocess.DEVNULL, env=environment() | {"BULKHEAD_ANSWER_S": "60"})
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"bot> \w+", done.stdout) and "chat.0" in done.stdout
+
+
+def test_a_model_of_ones_own():
+    """--model, --name and --key-env: what the README says of a real server, said to one that is not ours."""
+    with FakeModel() as model:
+        env = environment() | {"BULKHEAD_ANSWER_S": "60", "MY_KEY": model.key}
+        done = subprocess.run([*QUICKSTART, "--model", model.url, "--name", model.model, "--key-env", "MY_KEY",
+                               "--once", "who are you?"], capture_output=True, text=True, timeout=120, check=False,
+                              stdin=subprocess.DEVNULL, env=env)
+        assert done.returncode == 0 and re.search(r"bot> \w+", done.stdout), done.stdout + done.stderr
+        assert len(model.requests) == 1 and model.key not in done.stdout + done.stderr
+    done = subprocess.run([*QUICKSTART, "--model", "http://127.0.0.1:9/v1"], capture_output=True, text=True, timeout=60,
+                          check=False, stdin=subprocess.DEVNULL, env=environment())
+    assert done.returncode == 2 and "--model and --name go together" in done.stderr
 
 
 def test_conversation():
