@@ -42,7 +42,7 @@ COMMON_SRCS := \
 	common/logfmt.c common/lograte.c \
 	common/count.c common/fault.c common/chan.c common/msg.c common/json.c \
 	common/capture.c common/resolve.c common/tables.c common/request.c common/url.c common/words.c \
-	common/cfg.c common/cfgrow.c common/cfgscan.c common/cfgcheck.c common/cfgload.c common/cfgdiff.c
+	common/confine.c common/secret.c common/cfg.c common/cfgrow.c common/cfgscan.c common/cfgcheck.c common/cfgload.c common/cfgdiff.c
 
 SUPERVISOR_SRCS := \
 	supervisor/delivery/took.c supervisor/control/snapshot.c \
@@ -58,7 +58,7 @@ SUPERVISOR_SRCS := \
 	supervisor/delivery/backfill.c supervisor/delivery/fetchgap.c \
 	supervisor/delivery/answer.c supervisor/delivery/stale.c \
 	supervisor/pool/throttle.c supervisor/pool/slot.c supervisor/pool/proc.c supervisor/pool/obituary.c \
-	supervisor/pool/lastwords.c supervisor/pool/limits.c supervisor/pool/cgroup.c supervisor/pool/life.c supervisor/pool/spawn.c \
+	supervisor/pool/lastwords.c supervisor/pool/limits.c supervisor/pool/cgroup.c supervisor/pool/life.c supervisor/pool/fence.c supervisor/pool/spawn.c \
 	supervisor/pool/child.c \
 	supervisor/pool/leftover.c supervisor/pool/orphans.c supervisor/pool/hello.c supervisor/pool/recycle.c \
 	supervisor/pool/view.c supervisor/pool/change.c supervisor/pool/config.c supervisor/pool/pool.c \
@@ -72,7 +72,7 @@ SUPERVISOR_SRCS := \
 WORKER_SRCS := \
 	worker/web/ask.c worker/web/server.c worker/web/snap.c worker/web/metrics.c worker/web/checks.c \
 	worker/web/page.c worker/web/statsd.c worker/web/web.c \
-	worker/runtime/crash.c worker/runtime/symbols.c worker/runtime/strike.c worker/runtime/link.c worker/runtime/mailbox.c worker/runtime/task.c \
+	worker/runtime/crash.c worker/runtime/symbols.c worker/runtime/sandbox.c worker/runtime/strike.c worker/runtime/link.c worker/runtime/mailbox.c worker/runtime/task.c \
 	worker/runtime/session.c worker/runtime/curlloop.c \
 	worker/rest/limit.c worker/rest/limitstate.c worker/rest/lanes.c worker/rest/route.c worker/rest/rest.c \
 	worker/rest/split.c worker/rest/show.c worker/rest/stream.c worker/rest/growing.c \
@@ -100,6 +100,7 @@ UNIT_TESTS := \
 	test_chan \
 	test_clock \
 	test_codec \
+	test_confine \
 	test_context \
 	test_count \
 	test_deaf \
@@ -139,6 +140,7 @@ UNIT_TESTS := \
 	test_resolve \
 	test_route \
 	test_server \
+	test_secret \
 	test_session \
 	test_slot \
 	test_snapshot \

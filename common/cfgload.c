@@ -11,6 +11,7 @@
 #include "common/cfg.h"
 #include "common/fault.h"
 #include "common/msg.h"
+#include "common/secret.h"
 
 #define FRAME_BYTES_MAX	(4u << 20)
 #define TEXT_BYTES_MAX	65536
@@ -154,6 +155,23 @@ join_errors(struct msg_list errors)
 	return text;
 }
 
+/*
+ * To common/secret: what goes out as text must not show them.  Of a program's environment those
+ * values that came out of ours: others may be words that stand everywhere.
+ */
+static void
+name_secrets(const struct cfg *cfg)
+{
+	secret_add(cfg->token);
+	for (size_t i = 0; i < cfg->models_n; i++)
+		secret_add(cfg->models[i].api_key);
+	for (size_t i = 0; i < cfg->pools_n; i++)
+		for (size_t k = 0; k < cfg->pools[i].env.n; k++)
+			for (size_t v = 0; v < cfg->vars.n; v++)
+				if (strstr(cfg->pools[i].env.v[k], cfg->vars.v[v].value) != NULL)
+					secret_add(cfg->vars.v[v].value);
+}
+
 static void
 on_child_end(void *arg, const struct capture_result *res)
 {
@@ -176,6 +194,8 @@ on_child_end(void *arg, const struct capture_result *res)
 			errors = mem_printf("%s: %s", r->path, why);
 		else
 			keep_variables(in.CONFIG.rows, r->vars, &cfg->vars);
+		if (cfg != NULL)
+			name_secrets(cfg);
 	}
 	msgpack_zone_destroy(&zone);
 	r->fn(r->arg, cfg, errors);

@@ -24,6 +24,7 @@
 #include "common/logfmt.h"
 #include "common/lograte.h"
 #include "common/loop.h"
+#include "common/secret.h"
 
 #define RING_BYTES	(256u * 1024)
 #define LINE_MAX_BYTES	2048		/* with time, level and program */
@@ -404,6 +405,7 @@ emit(int level, const char *class, char *text, size_t n)
 {
 	char	 line[LINE_MAX_BYTES + 8];
 
+	(void)secret_mask(text, n);
 	blunt(text, n);
 	if (lg.redirect != NULL && !lg.redirecting) {
 		if (n == 0)

@@ -69,6 +69,7 @@ struct board {
 	/* How late its timers fired since it started; for people, optional. */
 	_Atomic uint64_t timers;	/* that fired; 0: the next three say nothing */
 	_Atomic uint64_t late_p50_us, late_p99_us, late_max_us;
+	_Atomic uint64_t landlock;	/* version of Landlock that it put itself under; for people too */
 };
 
 /*

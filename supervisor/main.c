@@ -53,6 +53,24 @@ versions(char *dst, size_t bytes)
 	    zlibVersion(), msgpack_version());
 }
 
+#ifdef __SANITIZE_ADDRESS__
+static void
+show_memory(void)
+{
+	prctl(PR_SET_DUMPABLE, 1);
+}
+#endif
+
+/* Before the token is read: no core, no ptrace, no /proc/PID/mem for others of our user. */
+static void
+keep_memory(void)
+{
+	prctl(PR_SET_DUMPABLE, 0);
+#ifdef __SANITIZE_ADDRESS__
+	(void)atexit(show_memory);		/* the leak checker traces us at the end */
+#endif
+}
+
 /* Of a reload: the variables that the environment has forgotten; see cfg_read. */
 static void
 read_variables(void)
@@ -182,6 +200,7 @@ main(int argc, char **argv)
 		usage(stderr);
 		return BULKHEADD_EXIT_USAGE;
 	}
+	keep_memory();
 	if (explain != NULL && strcmp(explain, "config") == 0)
 		return config_child(sup->conf, !sup->no_gateway);
 	if (explain != NULL)
@@ -249,7 +268,6 @@ main(int argc, char **argv)
 	versions(text, sizeof(text));
 	log_notice("%s config=%016llx", text, (unsigned long long)sup->cfg->hash);
 
-	prctl(PR_SET_DUMPABLE, 0);		/* the token is in memory */
 	run.status = run_start(&run);
 	sigprocmask(SIG_UNBLOCK, &block, NULL);
 	while (run.status == 0) {
@@ -269,6 +287,5 @@ main(int argc, char **argv)
 		loop_turn(sup->loop);		/* the last words to who asked for the stop */
 	log_notice("stopped status=%d", run.status);
 	run_free(&run);
-	prctl(PR_SET_DUMPABLE, 1);		/* nothing secret is left; leak checkers need it */
 	return run.status;
 }

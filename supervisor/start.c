@@ -1,6 +1,7 @@
 /*
  * start - the start order, and what undoes it.
  */
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/secret.h"
 #include "proto/contract.h"
 #include "supervisor/control/calls.h"
 #include "supervisor/control/control.h"
@@ -253,7 +255,9 @@ run_start(struct run *run)
 	log_attach(sup->loop);
 	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
 		run->signals[i] = sigwatch_new(sup->loop, signals[i], on_signal, run);
-	sup->orphans = orphans_new(sup->loop, false);
+	/* What a handler leaves behind stays ours: to be reaped, to be refused, to end with us. */
+	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+	sup->orphans = orphans_new(sup->loop, true);
 	run->patience = timer_new(sup->loop, on_patience, run);
 	if (start_journal(run) == -1)
 		return BULKHEADD_EXIT_FAIL;
@@ -278,7 +282,8 @@ run_start(struct run *run)
 	sup->snapshot = snapshot_new(sup, SNAPSHOT_MS);
 	sup->reload = reload_new(sup);
 	sup->upgrade = upgrade_new(run, run->former.from[0] == '\0' ? NULL : &run->former, run->exe);
-	sup->pools = pools_new(sup->loop, sup->cfg, sup->journal, run->worker, &run_pools_ops, run);
+	sup->pools = pools_new(sup->loop, sup->cfg, sup->conf, sup->journal, run->worker,
+	    &run_pools_ops, run);
 	pools_leftovers(sup->pools, on_leftovers_gone, run);
 	path = mem_printf("%s/control.sock", sup->cfg->runtime_dir);
 	sup->control = control_new(sup, path, &why);
@@ -342,6 +347,8 @@ run_free(struct run *run)
 	for (size_t i = 0; i < sizeof(run->signals) / sizeof(*run->signals); i++)
 		if (run->signals[i] != NULL)
 			sigwatch_free(&run->signals[i]);
+	if (sup->orphans != NULL)
+		orphans_kill();
 	orphans_free(&sup->orphans);
 	log_detach();
 	if (sup->loop != NULL)
@@ -349,4 +356,5 @@ run_free(struct run *run)
 	if (run->lock_fd != -1)
 		close(run->lock_fd);
 	cfg_unload(&sup->cfg);
+	secret_forget();
 }

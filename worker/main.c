@@ -23,12 +23,14 @@
 #include "common/measure.h"
 #include "common/mem.h"
 #include "common/request.h"
+#include "common/secret.h"
 #include "worker/chat/chat.h"
 #include "worker/echo/echo.h"
 #include "worker/rest/growing.h"
 #include "worker/rest/rest.h"
 #include "worker/runtime/crash.h"
 #include "worker/runtime/link.h"
+#include "worker/runtime/sandbox.h"
 #include "worker/runtime/task.h"
 #include "worker/web/web.h"
 
@@ -283,12 +285,23 @@ build_rest(struct wrk *w, const struct msg_HELLO *h, const char **why_r)
 		w->rest = rest_new(w->loop, &cf, &rest_ops, w, why_r);
 	if (w->rest != NULL)
 		w->growing = growing_new(w->loop, w->rest, world_send, w);
+	secret_add(token);
 	mem_wipe_free(&token);
 	free(api);
 	free(agent);
 	free(ca);
 	free(names);
 	return w->rest == NULL ? -1 : 0;
+}
+
+/* The model's key, when there is one, is not for the log. */
+static void
+name_key(const struct msg_HELLO *h)
+{
+	char	*key = option(h, "model.api_key");
+
+	secret_add(key);
+	mem_wipe_free(&key);
 }
 
 static int
@@ -310,6 +323,7 @@ build_handler(struct wrk *w, const struct msg_HELLO *h, const char **why_r)
 {
 	for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++)
 		if (span_is(h->role, handlers[i]->role)) {
+			name_key(h);
 			if (handlers[i] == &chat_handler &&
 			    (w->chat = chat_new(w->loop, h, &chat_ops, w, why_r)) == NULL)
 				return -1;
@@ -368,6 +382,17 @@ name_process(struct wrk *w, const struct msg_HELLO *h)
 }
 
 static void
+confine(struct wrk *w, const struct msg_HELLO *h)
+{
+	char			*names = option(h, "resolv_conf"), *ca = option(h, "ca_file");
+	struct sandbox_files	 files = { .resolv_conf = names, .ca_file = ca };
+
+	sandbox_enter(h->role, &files, w->board);
+	free(names);
+	free(ca);
+}
+
+static void
 on_hello(struct wrk *w, const struct msg_HELLO *h)
 {
 	const char	*why = NULL;
@@ -382,8 +407,9 @@ on_hello(struct wrk *w, const struct msg_HELLO *h)
 		end(w, CONTRACT_EXIT_PROTO);
 		return;
 	}
-	if (rest)
-		prctl(PR_SET_DUMPABLE, 0);	/* it holds the token from here on */
+	/* Since main nobody may read its memory; without a secret the supervisor may count its descriptors. */
+	if (!rest && !span_is(h->role, "chat"))
+		prctl(PR_SET_DUMPABLE, 1);
 	set_log(h);
 	name_process(w, h);
 	if (fault_hits(FAULT_WORKER_EXIT, SPAN_NONE)) {
@@ -396,6 +422,7 @@ on_hello(struct wrk *w, const struct msg_HELLO *h)
 		end(w, rest || web ? CONTRACT_EXIT_INIT : CONTRACT_EXIT_HOLD);
 		return;
 	}
+	confine(w, h);
 	if (h->hang_ms / 4 < BEAT_MS)
 		w->beat_ms = h->hang_ms < 4 ? 1 : h->hang_ms / 4;
 	timer_arm_ms(w->beat, w->beat_ms);
@@ -635,6 +662,7 @@ main(int argc, char **argv)
 		    CONTRACT_FD);
 		return CONTRACT_EXIT_USAGE;
 	}
+	prctl(PR_SET_DUMPABLE, 0);		/* before anything secret comes; see on_hello */
 	log_init("bulkhead-worker", STDERR_FILENO, LOG_INFO);
 	set_signals();
 	if (wrk_init(&w) == -1) {

@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,11 +19,16 @@
 #include "common/count.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/secret.h"
 #include "proto/contract.h"
 #include "supervisor/control/calls.h"
 #include "supervisor/control/client.h"
 #include "supervisor/control/control.h"
 #include "supervisor/control/poolcalls.h"
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD	77	/* Linux 6.5 */
+#endif
 
 #define CLIENTS_MAX	16
 #define OUT_MAX		(1u << 20)
@@ -58,6 +65,7 @@ client_endf(struct client *cl, unsigned status, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
+	(void)secret_mask(why, strlen(why));
 	client_end(cl, status, why);
 }
 
@@ -73,6 +81,7 @@ client_answer(struct client *cl, unsigned status, const char *why)
 		    " carries (%u)", all.n, ANSWER_MAX);
 		return;
 	}
+	(void)secret_mask(cl->control->doc.p + cl->control->doc.off, all.n);
 	for (size_t off = 0; off < all.n; off += say.json.n) {
 		say.json = span_make(all.p + off, all.n - off > SAY_MAX ? SAY_MAX : all.n - off);
 		(void)chan_send(cl->chan, MSG_SAY, &say);
@@ -240,6 +249,28 @@ in_our_group(int fd, const struct ucred *cred)
 	return false;
 }
 
+/*
+ * A worker's child could connect, leave the connection to the worker and end: with it goes what says
+ * whose child it was, and its number may be another's by now.  Kernels before 6.5 give no pidfd of a
+ * peer: there the number has to do.
+ */
+static bool
+has_ended(int fd, pid_t pid)
+{
+	int		 pidfd = -1;
+	socklen_t	 bytes = sizeof(pidfd);
+	struct pollfd	 p = { .events = POLLIN };
+
+	if (pid == 0)
+		return false;		/* of a name space that encloses ours */
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &bytes) == -1)
+		return errno != ENOPROTOOPT || (kill(pid, 0) == -1 && errno == ESRCH);
+	p.fd = pidfd;
+	(void)poll(&p, 1, 0);
+	close(pidfd);
+	return p.revents != 0;
+}
+
 /* NULL, or why this peer is not served. */
 static const char *
 peer_refused(struct control *ct, int fd, struct ucred *cred)
@@ -250,8 +281,15 @@ peer_refused(struct control *ct, int fd, struct ucred *cred)
 		return "the peer has no credentials";
 	if (cred->uid != 0 && cred->uid != geteuid() && !in_our_group(fd, cred))
 		return "only root, the user of the supervisor and its group may ask";
-	if (cred->pid != 0 && ct->sup->pools != NULL && pools_owns_pid(ct->sup->pools, cred->pid))
+	if (has_ended(fd, cred->pid))
+		return "who connected has ended: whose child it was cannot be told";
+	if (cred->pid != 0 && ct->sup->pools != NULL &&
+	    pools_owns_pid(ct->sup->pools, cred->pid, false))
 		return "a worker may not control its supervisor";
+	/* A worker's child can hide there; one of another user it cannot be: no_new_privs. */
+	if (cred->pid != 0 && ct->sup->pools != NULL && cred->uid == geteuid() &&
+	    pools_owns_pid(ct->sup->pools, cred->pid, true))
+		return "/proc does not show whose child it is (hidepid): ask as root or another member of the group";
 	if (ct->clients_n >= CLIENTS_MAX)
 		return "too many control clients at once";
 	return NULL;

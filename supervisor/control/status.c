@@ -458,6 +458,15 @@ put_live(struct sup *sup, struct json_out *o, const struct child *c)
 	kv_u64_or_null(o, "files", null_of_0(u.files));
 	json_kv_u64(o, "core_bytes", u.core_bytes);
 	json_obj_end(o);
+	json_key(o, "confined");
+	json_obj(o);
+	if (u.rss_kib != 0) {
+		json_kv_bool(o, "no_new_privs", u.confined.no_new_privs);
+		json_kv_bool(o, "seccomp", u.confined.seccomp);
+		json_kv_u64(o, "landlock", u.confined.landlock);
+		json_kv_u64(o, "uid", u.confined.uid);
+	}
+	json_obj_end(o);
 }
 
 /* A process beside the one that holds its place. */

@@ -444,6 +444,21 @@ print_limits(FILE *f, const json_t *w)
 		    get_u64(l, "core_bytes"));
 }
 
+/* What keeps it from doing what it need not, as far as this kernel can. */
+static void
+print_confined(FILE *f, const json_t *c)
+{
+	if (json_object_size(c) == 0)
+		return;
+	fprintf(f, "%-12s%s%s", "confined", get_bool(c, "no_new_privs") ? "no_new_privs, " : "",
+	    get_bool(c, "seccomp") ? "seccomp, " : "no seccomp, ");
+	if (get_u64(c, "landlock") != 0)
+		fprintf(f, "landlock %" PRIu64 ", ", get_u64(c, "landlock"));
+	else
+		fputs("no landlock, ", f);
+	fprintf(f, "uid %" PRIu64 "\n", get_u64(c, "uid"));
+}
+
 static void
 print_worker(FILE *f, const json_t *w)
 {
@@ -475,6 +490,7 @@ print_worker(FILE *f, const json_t *w)
 	if (json_is_integer(json_object_get(w, "fds")))
 		fprintf(f, "%-12s%" PRIu64 " descriptors\n", "files", get_u64(w, "fds"));
 	print_limits(f, w);
+	print_confined(f, json_object_get(w, "confined"));
 	if (json_is_integer(json_object_get(w, "quiet_ms")))
 		print_running(f, w);
 	print_holding(f, "", json_object_get(w, "held"), get_u64(w, "open"));

@@ -24,8 +24,10 @@
 #include "common/log.h"
 #include "common/measure.h"
 #include "common/mem.h"
+#include "common/secret.h"
 #include "proto/contract.h"
 #include "supervisor/pool/child.h"
+#include "supervisor/pool/fence.h"
 #include "supervisor/pool/lastwords.h"
 #include "supervisor/pool/proc.h"
 #include "supervisor/pool/spawn.h"
@@ -48,7 +50,7 @@ struct child {
 	char			*program;
 	uint32_t		 slot;
 	uint64_t		 generation;
-	bool			 rest, web;
+	bool			 rest, web, fenced;
 	uint64_t		 hang_ms, stopped_ms, start_deadline_ms;
 	struct limits		 limits;
 	struct cgroups		*cgroups;
@@ -77,6 +79,7 @@ struct child {
 	uint64_t		 since_use_ms;
 	uint64_t		 fork_rss_kib;		/* ours, when it was forked */
 	uint64_t		 rss_kib, hwm_kib, fds;	/* 0: not looked yet */
+	struct child_confined	 confined;
 
 	/* what it said */
 	char			 line[LINE_BYTES];
@@ -131,6 +134,7 @@ stderr_line(struct child *c, struct span text)
 		text.n--;
 	if (text.n == 0)
 		return;
+	(void)secret_mask(c->line, text.n);	/* where text lies */
 	last_words_add(&c->words, text);
 	if (may_say(c))
 		log_line(LOG_NOTICE, c->tag, text);
@@ -487,6 +491,7 @@ child_spawn(struct loop *l, const struct child_spec *sp, const struct child_ops 
 	struct child	*c = mem_alloc(sizeof(*c));
 	struct spawn_what what = {
 		.program = sp->program, .argv = sp->argv, .env = sp->env, .env_n = sp->env_n,
+		.fence = sp->fence,
 		.rest = sp->rest, .files = sp->limits.files, .core_bytes = sp->limits.core_bytes,
 	};
 	struct proc_stat self;
@@ -500,6 +505,7 @@ child_spawn(struct loop *l, const struct child_spec *sp, const struct child_ops 
 	c->generation = sp->generation;
 	c->rest = sp->rest;
 	c->web = sp->web;
+	c->fenced = sp->fence != NULL;
 	c->hang_ms = sp->hang_ms;
 	c->stopped_ms = sp->stopped_ms;
 	c->start_deadline_ms = sp->start_deadline_ms;
@@ -684,6 +690,7 @@ child_use(const struct child *c, struct child_use *u)
 		.quiet_ms = c->pulse.quiet_ms, .rss_kib = c->rss_kib, .hwm_kib = c->hwm_kib,
 		.fds = c->fds, .memory_bytes = c->limits.memory_bytes,
 		.files = c->limits.files, .core_bytes = c->limits.core_bytes,
+		.confined = c->confined,
 	};
 	if (u->memory_bytes != 0) {
 		bool	 watched = c->group.path[0] == '\0';
@@ -705,6 +712,11 @@ look_at_use(struct child *c)
 	c->rss_kib = st.rss_kib;
 	c->hwm_kib = st.hwm_kib;
 	c->fds = proc_fds(c->pid);
+	c->confined = (struct child_confined){
+		.uid = st.uid, .no_new_privs = st.no_new_privs != 0, .seccomp = st.seccomp != 0,
+		.landlock = c->fenced ? fence_landlock() :
+		    atomic_load_explicit(&c->board->landlock, memory_order_relaxed),
+	};
 }
 
 void

@@ -3,13 +3,17 @@
  */
 #include <sys/wait.h>
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/log.h"
 #include "common/mem.h"
 #include "supervisor/pool/orphans.h"
+
+#define KILL_TURNS	100
 
 struct orphans {
 	struct sigwatch	*sigchld;
@@ -72,6 +76,40 @@ orphans_new(struct loop *l, bool force)
 	o->timer = timer_new(l, look, o);
 	o->sigchld = sigwatch_new(l, SIGCHLD, on_sigchld, o);
 	return o;
+}
+
+/* Those there are now, as "12 17 "; false: none, or this kernel does not say. */
+static bool
+children(char *dst, size_t bytes)
+{
+	int	 fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+	ssize_t	 n = fd == -1 ? -1 : read(fd, dst, bytes - 1);
+
+	if (fd != -1)
+		close(fd);
+	dst[n > 0 ? n : 0] = '\0';
+	return n > 0;
+}
+
+void
+orphans_kill(void)
+{
+	const struct timespec	 nap = { .tv_nsec = 10 * 1000 * 1000 };
+	char			 text[4096], *at, *end;
+	long			 pid;
+
+	/* Whose parent dies here comes to us next. */
+	for (int i = 0; i < KILL_TURNS && children(text, sizeof(text)); i++) {
+		for (at = text; (pid = strtol(at, &end, 10)) > 1 && end != at; at = end) {
+			/* Cut off by the end of the buffer: the next turn has it whole. */
+			if (*end != ' ')
+				break;
+			(void)kill((pid_t)pid, SIGKILL);
+		}
+		while (waitpid(-1, NULL, WNOHANG) > 0)
+			continue;
+		(void)nanosleep(&nap, NULL);
+	}
 }
 
 void

@@ -90,6 +90,7 @@ struct change;
 struct pools {
 	struct loop		*loop;
 	const struct cfg	*cfg;
+	struct fence		*fence;		/* of programs of pools' own */
 	struct journal		*journal;
 	char			*program;
 	struct pools_ops	 ops;

@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "proto/contract.h"
+#include "supervisor/pool/fence.h"
 #include "supervisor/pool/leftover.h"
 #include "supervisor/pool/place.h"
 #include "supervisor/pool/proc.h"
@@ -207,6 +208,7 @@ op_spawn(struct slot *s)
 	if (p->command.n > 0) {
 		spec.program = p->command.v[0];
 		spec.argv = p->command.v;
+		spec.fence = ps->fence;
 		spec.env = cp == NULL ? NULL : cp->env.v;
 		spec.env_n = cp == NULL ? 0 : cp->env.n;
 	}
@@ -608,8 +610,8 @@ pool_free(struct pool **pp)
 }
 
 struct pools *
-pools_new(struct loop *l, const struct cfg *cfg, struct journal *j, const char *program,
-    const struct pools_ops *ops, void *arg)
+pools_new(struct loop *l, const struct cfg *cfg, const char *conf, struct journal *j,
+    const char *program, const struct pools_ops *ops, void *arg)
 {
 	struct pools	*ps = mem_alloc(sizeof(*ps));
 
@@ -620,6 +622,7 @@ pools_new(struct loop *l, const struct cfg *cfg, struct journal *j, const char *
 	ps->ops = *ops;
 	ps->arg = arg;
 	cgroups_init(&ps->cgroups, cfg->cgroup);
+	ps->fence = fence_new(cfg, conf);
 	ps->look = timer_new(l, look, ps);
 	ps->settle = (struct loop_job){ .fn = settle, .arg = ps };
 	TAILQ_INIT(&ps->changes);
@@ -653,6 +656,7 @@ pools_free(struct pools **psp)
 	leftovers_free(&ps->leftovers);
 	loop_job_cancel(ps->loop, &ps->settle);
 	timer_free(&ps->look);
+	fence_free(&ps->fence);
 	free(ps->list);
 	free(ps->program);
 	free(ps);
@@ -750,17 +754,20 @@ pools_alive(const struct pools *ps)
 }
 
 bool
-pools_owns_pid(const struct pools *ps, pid_t pid)
+pools_owns_pid(const struct pools *ps, pid_t pid, bool unseen)
 {
 	struct proc_stat	 st;
 
-	for (int i = 0; i < ANCESTORS_MAX && pid > 1; i++) {
+	for (int i = 0; i < ANCESTORS_MAX && pid > 0; i++) {
+		/* What lost its parent is ours: start.c makes us the one that inherits it. */
+		if (pid == getpid())
+			return true;
 		EACH_HOLDER(ps, h) {
 			if (h->child != NULL && child_pid(h->child) == pid)
 				return true;
 		}
 		if (!proc_stat(pid, &st))
-			return false;
+			return unseen;
 		pid = st.ppid;
 	}
 	return false;

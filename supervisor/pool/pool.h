@@ -43,9 +43,12 @@ struct pools_ops {
 	bool	(*holds)(void *arg, const struct child *, uint64_t delivery, struct held *out);
 };
 
-/* program: path of bulkhead-worker.  journal may be NULL in tests. */
-struct pools	*pools_new(struct loop *, const struct cfg *, struct journal *, const char *program,
-		    const struct pools_ops *, void *arg);
+/*
+ * program: path of bulkhead-worker.  conf: that of the configuration file.  journal and conf may be
+ * NULL in tests.
+ */
+struct pools	*pools_new(struct loop *, const struct cfg *, const char *conf, struct journal *,
+		    const char *program, const struct pools_ops *, void *arg);
 /* After pools_stop; what is left is killed, no callback. */
 void		 pools_free(struct pools **);
 /* Rest first, then the others; all at once, READY in any order. */
@@ -150,6 +153,12 @@ bool		 pools_answering(struct pools *, struct span pool, struct span verb, uint6
 /* Is it a verb that its READY named? */
 bool		 child_answers(const struct child *, struct span verb);
 /* As it was last looked at. */
+/* What is in force, by the kernel's own account; of Landlock that of who set it. */
+struct child_confined {
+	uint64_t	 uid;
+	uint64_t	 landlock;		/* its version; 0: none */
+	bool		 no_new_privs, seccomp;
+};
 struct child_use {
 	uint64_t	 quiet_ms;		/* without progress, to a look or two */
 	uint64_t	 running, running_ms;	/* as in struct obituary */
@@ -158,6 +167,7 @@ struct child_use {
 	const char	*memory_by;		/* who keeps it: "cgroup v2", "cgroup v1", "watched" */
 	const char	*memory_why;		/* why it is only watched; NULL */
 	uint64_t	 files, core_bytes;	/* its limits */
+	struct child_confined confined;	/* while rss_kib is not 0 */
 };
 void		 child_use(const struct child *, struct child_use *);
 /* The sessions that it reported, as they were last; at most 4. */
@@ -167,8 +177,11 @@ struct session_view {
 	uint64_t	 wall_ms;		/* of the last change */
 };
 size_t		 child_sessions(const struct child *, const struct session_view **out_r);
-/* Is the process with this pid one of ours, or a descendant of one?  Reads /proc. */
-bool		 pools_owns_pid(const struct pools *, pid_t);
+/*
+ * Is the process with this pid one of ours, or a descendant of ours?  Reads /proc.
+ *	unseen	the answer when one of its ancestors cannot be seen there (hidepid)
+ */
+bool		 pools_owns_pid(const struct pools *, pid_t, bool unseen);
 
 /* ---- for status: a view of each slot, in order ---- */
 /* How late its timers fired, as it says itself on its scoreboard. */

@@ -58,7 +58,7 @@ proc_stat(pid_t pid, struct proc_stat *st_r)
 
 /* "VmHWM:\t    3412 kB" at the beginning of a line. */
 static bool
-take_kib(struct span text, const char *name, uint64_t *kib_r)
+take_number(struct span text, const char *name, uint64_t *n_r)
 {
 	const char	*at = text.p, *end = text.p + text.n, *nl;
 	size_t		 n = strlen(name);
@@ -73,7 +73,7 @@ take_kib(struct span text, const char *name, uint64_t *kib_r)
 			v.p = at;
 			for (v.n = 0; at < nl && *at >= '0' && *at <= '9'; at++)
 				v.n++;
-			return span_u64(v, kib_r);
+			return span_u64(v, n_r);
 		}
 		at = nl + 1;
 	}
@@ -83,7 +83,11 @@ take_kib(struct span text, const char *name, uint64_t *kib_r)
 bool
 proc_status_parse(struct span text, struct proc_status *st_r)
 {
-	return take_kib(text, "VmRSS:", &st_r->rss_kib) && take_kib(text, "VmHWM:", &st_r->hwm_kib);
+	st_r->uid = st_r->no_new_privs = st_r->seccomp = 0;
+	(void)take_number(text, "Uid:", &st_r->uid);
+	(void)take_number(text, "NoNewPrivs:", &st_r->no_new_privs);
+	(void)take_number(text, "Seccomp:", &st_r->seccomp);
+	return take_number(text, "VmRSS:", &st_r->rss_kib) && take_number(text, "VmHWM:", &st_r->hwm_kib);
 }
 
 bool

@@ -27,6 +27,9 @@ bool	 proc_stat(pid_t, struct proc_stat *);
 struct proc_status {
 	uint64_t	 rss_kib;	/* VmRSS: what of its memory is resident */
 	uint64_t	 hwm_kib;	/* VmHWM: its largest resident set since exec */
+	uint64_t	 uid;		/* the real one */
+	uint64_t	 no_new_privs;	/* 1: set */
+	uint64_t	 seccomp;	/* 2: a filter */
 };
 
 /* False as above, and for a process that is dead and not reaped: it has no memory any more. */

@@ -19,6 +19,7 @@
 
 #include "common/fault.h"
 #include "common/mem.h"
+#include "supervisor/pool/fence.h"
 #include "supervisor/pool/limits.h"
 #include "supervisor/pool/spawn.h"
 
@@ -45,6 +46,7 @@ struct exec_plan {
 	char *const	*argv, *const *envp;
 	int		 link, board, err;
 	pid_t		 parent;
+	const struct fence *fence;
 	bool		 rest, refuse;
 	struct rlimit	 files, core;
 	int		 group;			/* -1: none */
@@ -93,6 +95,7 @@ exec_child(struct exec_plan *x)
 	(void)umask(077);
 	if (setrlimit(RLIMIT_CORE, &x->core) == -1 ||
 	    setrlimit(RLIMIT_NOFILE, &x->files) == -1 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
+	    (x->fence != NULL && fence_enter(x->fence) == -1) ||
 	    (!x->rest && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == -1))
 		exec_failed(x, STEP_SANDBOX, errno);
 	/* If the supervisor died before the line above, nobody would ever send that signal. */
@@ -261,7 +264,7 @@ spawn_worker(const struct spawn_what *what, struct spawned *s, const char **why_
 	char			**env = environment(what);
 	struct exec_plan	 x = {
 		.program = what->program, .argv = what->argv != NULL ? what->argv : argv,
-		.envp = env, .rest = what->rest, .refuse = what->refuse,
+		.envp = env, .fence = what->fence, .rest = what->rest, .refuse = what->refuse,
 		.group = what->cgroup_fd,
 	};
 	struct ends		 e = { { -1, -1 }, { -1, -1 }, -1 };
@@ -271,6 +274,8 @@ spawn_worker(const struct spawn_what *what, struct spawned *s, const char **why_
 	*s = (struct spawned){ .pid = -1, .pidfd = -1 };
 	x.core = granted(RLIMIT_CORE, what->core_bytes, false);
 	x.files = granted(RLIMIT_NOFILE, what->files, what->files == 0);
+	if (what->fence != NULL)
+		fence_prepare(what->fence);
 	rv = start(&x, &e, s, &step);
 	err = errno;
 	for (size_t i = 0; env[i] != NULL; i++)

@@ -14,6 +14,8 @@
 
 #include "proto/contract.h"
 
+struct fence;
+
 #define SPAWN_EXIT_FAILED	127	/* and spawn_failed() says why */
 
 struct spawned {
@@ -30,6 +32,7 @@ struct spawn_what {
 	/* NAME=value, beside the few that every worker gets, and before them */
 	char *const		*env;
 	size_t			 env_n;
+	struct fence		*fence;		/* NULL: it confines itself (worker/runtime/sandbox.h) */
 	bool			 rest;		/* outlives us for a moment: no PDEATHSIG */
 	bool			 refuse;	/* a fault: exec fails as if there were no program */
 	uint64_t		 files, core_bytes;	/* as in limits.h */

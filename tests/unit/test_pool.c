@@ -297,7 +297,7 @@ setup_with(uint64_t workers, char *token)
 	no_fork = stopped = false;
 	alive_max = 0;
 	loop = loop_new();
-	ps = pools_new(loop, &cfg, NULL, "worker", &ops, NULL);
+	ps = pools_new(loop, &cfg, NULL, NULL, "worker", &ops, NULL);
 	pools_start(ps);
 	turn();
 	for (size_t i = 0, n = born_n; i < n; i++)
