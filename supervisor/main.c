@@ -238,6 +238,11 @@ main(int argc, char **argv)
 		free(errors);
 		return BULKHEADD_EXIT_CONFIG;
 	}
+	if (privs_find(sup->cfg, &run.privs, text, sizeof(text)) == -1) {
+		warnx("%s: %s", sup->conf, text);
+		cfg_unload(&sup->cfg);
+		return BULKHEADD_EXIT_CONFIG;
+	}
 	if (check) {
 		ch = BULKHEADD_EXIT_OK;
 		(void)run_find_worker(&run);
@@ -262,6 +267,13 @@ main(int argc, char **argv)
 		cfg_unload(&sup->cfg);
 		return BULKHEADD_EXIT_FAIL;
 	}
+	if (privs_take(&run.privs, sup->cfg, sup->conf, text, sizeof(text)) == -1) {
+		log_err("%s", text);
+		cfg_unload(&sup->cfg);
+		return BULKHEADD_EXIT_FAIL;
+	}
+	if (geteuid() == 0 && getpid() != 1)
+		log_notice("running as root: with user, rest_user and handler_user each part is its own user");
 	sup->program = "/proc/self/exe";
 	sup->started = clock_mono();
 	sup->started_wall_ms = clock_wall_ms();

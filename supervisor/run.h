@@ -10,6 +10,7 @@
 #include <limits.h>
 
 #include "supervisor/handover.h"
+#include "supervisor/pool/privs.h"
 #include "supervisor/supervisor.h"
 
 #define STOP_KILLED_MAX	8
@@ -32,6 +33,7 @@ struct run {
 	char		 exe[PATH_MAX];		/* our program, as it was called when we started */
 	char		 worker[PATH_MAX];
 	struct handover	 former;		/* from "": none; supervisor/handover.h */
+	struct privs	 privs;			/* who we and our workers become */
 	int		 lock_fd;
 	int		 status;		/* exit status */
 	struct timer	*patience;		/* start_patience: an API that was never reached */

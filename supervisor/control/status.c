@@ -460,8 +460,9 @@ put_live(struct sup *sup, struct json_out *o, const struct child *c)
 	json_obj_end(o);
 	json_key(o, "confined");
 	json_obj(o);
-	if (u.rss_kib != 0) {
+	if (u.confined.known) {
 		json_kv_bool(o, "no_new_privs", u.confined.no_new_privs);
+		json_kv_bool(o, "hidden", u.confined.hidden);
 		json_kv_bool(o, "seccomp", u.confined.seccomp);
 		json_kv_u64(o, "landlock", u.confined.landlock);
 		json_kv_u64(o, "uid", u.confined.uid);

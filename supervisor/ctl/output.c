@@ -451,7 +451,8 @@ print_confined(FILE *f, const json_t *c)
 	if (json_object_size(c) == 0)
 		return;
 	fprintf(f, "%-12s%s%s", "confined", get_bool(c, "no_new_privs") ? "no_new_privs, " : "",
-	    get_bool(c, "seccomp") ? "seccomp, " : "no seccomp, ");
+	    get_bool(c, "seccomp") ? "seccomp, " :
+	    get_bool(c, "hidden") ? "seccomp not known (hidepid), " : "no seccomp, ");
 	if (get_u64(c, "landlock") != 0)
 		fprintf(f, "landlock %" PRIu64 ", ", get_u64(c, "landlock"));
 	else

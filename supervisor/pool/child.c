@@ -29,6 +29,7 @@
 #include "supervisor/pool/child.h"
 #include "supervisor/pool/fence.h"
 #include "supervisor/pool/lastwords.h"
+#include "supervisor/pool/privs.h"
 #include "supervisor/pool/proc.h"
 #include "supervisor/pool/spawn.h"
 
@@ -51,6 +52,7 @@ struct child {
 	uint32_t		 slot;
 	uint64_t		 generation;
 	bool			 rest, web, fenced;
+	uid_t			 uid;
 	uint64_t		 hang_ms, stopped_ms, start_deadline_ms;
 	struct limits		 limits;
 	struct cgroups		*cgroups;
@@ -491,7 +493,7 @@ child_spawn(struct loop *l, const struct child_spec *sp, const struct child_ops 
 	struct child	*c = mem_alloc(sizeof(*c));
 	struct spawn_what what = {
 		.program = sp->program, .argv = sp->argv, .env = sp->env, .env_n = sp->env_n,
-		.fence = sp->fence,
+		.fence = sp->fence, .as = sp->as,
 		.rest = sp->rest, .files = sp->limits.files, .core_bytes = sp->limits.core_bytes,
 	};
 	struct proc_stat self;
@@ -506,6 +508,7 @@ child_spawn(struct loop *l, const struct child_spec *sp, const struct child_ops 
 	c->rest = sp->rest;
 	c->web = sp->web;
 	c->fenced = sp->fence != NULL;
+	c->uid = sp->as != NULL && sp->as->set ? sp->as->uid : geteuid();
 	c->hang_ms = sp->hang_ms;
 	c->stopped_ms = sp->stopped_ms;
 	c->start_deadline_ms = sp->start_deadline_ms;
@@ -707,16 +710,20 @@ look_at_use(struct child *c)
 {
 	struct proc_status	 st;
 
+	c->confined = (struct child_confined){
+		.known = true, .hidden = true, .no_new_privs = true, .uid = c->uid,
+		.landlock = c->fenced ? fence_landlock() :
+		    atomic_load_explicit(&c->board->landlock, memory_order_relaxed),
+	};
 	if (!proc_status(c->pid, &st))
 		return;
 	c->rss_kib = st.rss_kib;
 	c->hwm_kib = st.hwm_kib;
 	c->fds = proc_fds(c->pid);
-	c->confined = (struct child_confined){
-		.uid = st.uid, .no_new_privs = st.no_new_privs != 0, .seccomp = st.seccomp != 0,
-		.landlock = c->fenced ? fence_landlock() :
-		    atomic_load_explicit(&c->board->landlock, memory_order_relaxed),
-	};
+	c->confined.hidden = false;
+	c->confined.uid = st.uid;
+	c->confined.no_new_privs = st.no_new_privs != 0;
+	c->confined.seccomp = st.seccomp != 0;
 }
 
 void

@@ -19,7 +19,8 @@ struct child_spec {
 	const char	*pool, *role;
 	uint32_t	 slot;
 	uint64_t	 generation;
-	struct fence	*fence;			/* as in spawn.h */
+	struct fence	*fence;			/* as in spawn.h, and so is as */
+	const struct privs_user *as;
 	bool		 rest;			/* outlives the supervisor a moment: no PDEATHSIG */
 	bool		 web;
 	uint64_t	 credit, hang_ms, stopped_ms, start_deadline_ms, drain_ms, last_word_ms;

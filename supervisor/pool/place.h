@@ -90,6 +90,7 @@ struct change;
 struct pools {
 	struct loop		*loop;
 	const struct cfg	*cfg;
+	const struct privs	*privs;		/* NULL: every worker is who we are */
 	struct fence		*fence;		/* of programs of pools' own */
 	struct journal		*journal;
 	char			*program;

@@ -18,6 +18,7 @@
 #include "supervisor/pool/fence.h"
 #include "supervisor/pool/leftover.h"
 #include "supervisor/pool/place.h"
+#include "supervisor/pool/privs.h"
 #include "supervisor/pool/proc.h"
 #include "supervisor/pool/recycle.h"
 
@@ -205,6 +206,8 @@ op_spawn(struct slot *s)
 	};
 	const char		*why = "?";
 
+	if (ps->privs != NULL)
+		spec.as = p->rest ? &ps->privs->rest : &ps->privs->handler;
 	if (p->command.n > 0) {
 		spec.program = p->command.v[0];
 		spec.argv = p->command.v;
@@ -633,6 +636,12 @@ pools_new(struct loop *l, const struct cfg *cfg, const char *conf, struct journa
 	if (cfg->web != NULL || cfg->statsd != NULL)
 		pool_own(ps, "web", 1)->web = true;
 	return ps;
+}
+
+void
+pools_users(struct pools *ps, const struct privs *privs)
+{
+	ps->privs = privs;
 }
 
 void

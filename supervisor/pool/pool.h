@@ -19,6 +19,7 @@
 #include "supervisor/journal/journal.h"
 #include "supervisor/pool/obituary.h"
 
+struct privs;
 struct pools;
 struct pool;
 struct child;
@@ -49,6 +50,8 @@ struct pools_ops {
  */
 struct pools	*pools_new(struct loop *, const struct cfg *, const char *conf, struct journal *,
 		    const char *program, const struct pools_ops *, void *arg);
+/* Before pools_start: who workers become; borrowed. */
+void		 pools_users(struct pools *, const struct privs *);
 /* After pools_stop; what is left is killed, no callback. */
 void		 pools_free(struct pools **);
 /* Rest first, then the others; all at once, READY in any order. */
@@ -158,6 +161,8 @@ struct child_confined {
 	uint64_t	 uid;
 	uint64_t	 landlock;		/* its version; 0: none */
 	bool		 no_new_privs, seccomp;
+	bool		 known;			/* false: not looked yet */
+	bool		 hidden;		/* /proc does not show it (hidepid): what was set; seccomp is not known */
 };
 struct child_use {
 	uint64_t	 quiet_ms;		/* without progress, to a look or two */
@@ -167,7 +172,7 @@ struct child_use {
 	const char	*memory_by;		/* who keeps it: "cgroup v2", "cgroup v1", "watched" */
 	const char	*memory_why;		/* why it is only watched; NULL */
 	uint64_t	 files, core_bytes;	/* its limits */
-	struct child_confined confined;	/* while rss_kib is not 0 */
+	struct child_confined confined;
 };
 void		 child_use(const struct child *, struct child_use *);
 /* The sessions that it reported, as they were last; at most 4. */

@@ -21,9 +21,11 @@
 #include "common/mem.h"
 #include "supervisor/pool/fence.h"
 #include "supervisor/pool/limits.h"
+#include "supervisor/pool/privs.h"
 #include "supervisor/pool/spawn.h"
 
 #define BOARD_BYTES	4096
+#define PROCESSES_MAX	1024	/* and threads, of a user of handlers; root's are not counted */
 
 /*
  * Between fork and exec the child cannot tell what went wrong but through what it inherited: it
@@ -47,6 +49,7 @@ struct exec_plan {
 	int		 link, board, err;
 	pid_t		 parent;
 	const struct fence *fence;
+	const struct privs_user *as;
 	bool		 rest, refuse;
 	struct rlimit	 files, core;
 	int		 group;			/* -1: none */
@@ -60,6 +63,18 @@ exec_failed(const struct exec_plan *x, enum step step, int err)
 	if (pwrite(x->board, &last, sizeof(last), LAST_STEP_OFFSET) == -1)
 		_exit(126);
 	_exit(SPAWN_EXIT_FAILED);
+}
+
+/*
+ * A handler that multiplies without end: what counts are all processes of its user, so that this is
+ * for users of their own alone.
+ */
+static int
+bound_processes(const struct exec_plan *x)
+{
+	struct rlimit	 most = { PROCESSES_MAX, PROCESSES_MAX };
+
+	return x->fence == NULL || x->as == NULL || !x->as->set ? 0 : setrlimit(RLIMIT_NPROC, &most);
 }
 
 static _Noreturn void
@@ -95,7 +110,8 @@ exec_child(struct exec_plan *x)
 	(void)umask(077);
 	if (setrlimit(RLIMIT_CORE, &x->core) == -1 ||
 	    setrlimit(RLIMIT_NOFILE, &x->files) == -1 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
-	    (x->fence != NULL && fence_enter(x->fence) == -1) ||
+	    (x->fence != NULL && fence_enter(x->fence) == -1) || bound_processes(x) == -1 ||
+	    (x->as != NULL && privs_become(x->as) == -1) ||
 	    (!x->rest && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == -1))
 		exec_failed(x, STEP_SANDBOX, errno);
 	/* If the supervisor died before the line above, nobody would ever send that signal. */
@@ -264,7 +280,7 @@ spawn_worker(const struct spawn_what *what, struct spawned *s, const char **why_
 	char			**env = environment(what);
 	struct exec_plan	 x = {
 		.program = what->program, .argv = what->argv != NULL ? what->argv : argv,
-		.envp = env, .fence = what->fence, .rest = what->rest, .refuse = what->refuse,
+		.envp = env, .fence = what->fence, .as = what->as, .rest = what->rest, .refuse = what->refuse,
 		.group = what->cgroup_fd,
 	};
 	struct ends		 e = { { -1, -1 }, { -1, -1 }, -1 };

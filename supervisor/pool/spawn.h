@@ -15,6 +15,7 @@
 #include "proto/contract.h"
 
 struct fence;
+struct privs_user;
 
 #define SPAWN_EXIT_FAILED	127	/* and spawn_failed() says why */
 
@@ -32,6 +33,7 @@ struct spawn_what {
 	/* NAME=value, beside the few that every worker gets, and before them */
 	char *const		*env;
 	size_t			 env_n;
+	const struct privs_user	*as;		/* NULL: as we are */
 	struct fence		*fence;		/* NULL: it confines itself (worker/runtime/sandbox.h) */
 	bool			 rest;		/* outlives us for a moment: no PDEATHSIG */
 	bool			 refuse;	/* a fault: exec fails as if there were no program */

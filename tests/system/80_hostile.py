@@ -4,6 +4,8 @@ import ctypes
 import json
 import os
 import pathlib
+import pwd
+import re
 import shutil
 import stat
 import subprocess
@@ -20,6 +22,16 @@ KEY = "hostile-target-key-0123456789"
 NOBODY = 65534
 REFUSED = ("EACCES", "EPERM", "ENOENT")     # the last: /proc hides it (hidepid)
 LANDLOCK = max(0, ctypes.CDLL(None).syscall(444, None, 0, 1))      # the kernel's version
+
+
+# Three that every Debian has.
+USERS = {"user": "nobody", "rest_user": "games", "handler_user": "daemon"}
+
+
+def give(bot, *paths):
+    """As who installs it would: the supervisor's user may read what it has to."""
+    for path in (bot.dir, bot.conf, *paths):
+        os.chown(path, NOBODY, NOBODY)
 
 
 @pytest.fixture
@@ -64,12 +76,12 @@ def in_answers(secret, bot):
     return [words for words in asked for flag in ([], ["-j"]) if secret in bot.ctl_run(*flag, *words).stdout]
 
 
-@pytest.mark.parametrize("user", ["as it is", "nobody"])
+@pytest.mark.parametrize("user", ["as it is", "nobody", "own users"])
 def test_hostile(secretive, bots, place, user):
     root = os.geteuid() == 0
     if root and user == "as it is" and LANDLOCK < 2:
         pytest.skip("root may read all memory on a kernel without Landlock")
-    if user == "nobody" and not (root and subprocess.run(
+    if user != "as it is" and not (root and subprocess.run(
             ["setpriv", f"--reuid={NOBODY}", "--clear-groups", "test", "-x", build_dir() / "bulkheadd"], check=False).returncode == 0):
         pytest.skip("root alone can become nobody, and nobody has to reach the programs")
     report = place / "report" / "r"
@@ -82,12 +94,13 @@ def test_hostile(secretive, bots, place, user):
     bot.configure({"echo": {"handler": "echo"},
                    "hostile": {"handler": f"exec:{place}/hostile.py {report} " + " ".join(f"{k}={v}" for k, v in paths.items()),
                                "events": ["MESSAGE_CREATE"]}},
-                  token=None, token_file=token_file, log_level="debug", hang=60)
+                  token=None, token_file=token_file, log_level="debug", hang=60, **(USERS if user == "own users" else {}))
+    if user != "as it is":
+        give(bot, token_file)
     if user == "nobody":
         bot.wrapper = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--"]
-        for path in (bot.dir, bot.conf, token_file):
-            os.chown(path, NOBODY, NOBODY)
     bot.start().ready()
+    uids = {"as it is": os.geteuid(), "nobody": NOBODY, "own users": pwd.getpwnam(USERS["handler_user"]).pw_uid if root else 0}
     hostile, channel = bot.worker("hostile.0")["pid"], secretive.channels[1]
     born = []
 
@@ -106,7 +119,7 @@ def test_hostile(secretive, bots, place, user):
 
     # What is in force is shown.
     shown = wait_for(lambda: bot.ask("show", "worker", "hostile.0").get("confined"), 10, "it was looked at")
-    assert shown["no_new_privs"] and shown["seccomp"] and shown["uid"] == (NOBODY if user == "nobody" else os.geteuid())
+    assert shown["no_new_privs"] and (shown["seccomp"] or shown["hidden"]) and shown["uid"] == uids[user]
     assert shown["landlock"] == (LANDLOCK if LANDLOCK >= 2 else 0)
     assert "confined    no_new_privs, seccomp" in bot.ctl("show", "worker", "hostile.0")
 
@@ -121,15 +134,17 @@ def test_hostile(secretive, bots, place, user):
         for what in ("environ", "memory", "descriptors"):
             assert found[what] in REFUSED or (LANDLOCK < 2 and not secret_holder), (name, what, found)
         assert found["ptrace"] == found["vm_read"] == "EPERM", (name, found)
-        assert found["signal"] == "EPERM" or LANDLOCK < 6, (name, found)
-    if LANDLOCK >= 2:
+        assert found["signal"] == "EPERM" or (LANDLOCK < 6 and user != "own users"), (name, found)
+    if LANDLOCK >= 2 or user == "own users":
         assert set(got["files"].values()) <= {"EACCES", "ENXIO"}, got["files"]
         assert all(got["made"][k] == "EACCES" for k in got["made"] if k != "elsewhere"), got["made"]
     assert got["made"]["elsewhere"].startswith("GOT")
     assert got["mount"] == got["typing"] == "EPERM" and got["regained"] in ("EPERM", "root")
     for how in ("itself", "grandchild", "orphan"):
-        assert got["control"][how].startswith("77 "), got["control"]
-    assert "worker may not" in got["control"]["dead"] or "has ended" in got["control"]["dead"], got["control"]
+        words = got["control"][how]
+        assert words.startswith("77 ") or (user == "own users" and "Permission denied" in words), got["control"]
+    dead = set(re.split(r" \| ", got["control"]["dead"]))
+    assert all("worker may not" in a or "has ended" in a or (user == "own users" and a == "never connected") for a in dead), dead
 
     assert attempt("exhaust")["descriptors"].startswith("EMFILE")
     attempt("noise 100" if user == "as it is" else "noise 10", 120)
@@ -147,6 +162,53 @@ def test_hostile(secretive, bots, place, user):
     assert not any(alive(pid) for pid in born), "what it left behind ended with the supervisor"
     files = [bot.log_path, *(bot.dir / "run").iterdir(), *report.parent.iterdir()]
     assert in_files(TOKEN, *[f for f in files if stat.S_ISREG(f.stat().st_mode)]) == []
+
+
+def test_own_users(secretive, bots, place):
+    """Started as root: each part its own user, through kill, reload and upgrade; what cannot be is refused with a sentence."""
+    if os.geteuid() != 0:
+        pytest.skip("root alone can become others")
+    bot = bots(secretive, pools={"echo": {"handler": "echo"}}, token=None, token_file=place / "token", **USERS)
+    (place / "token").write_text(TOKEN + "\n")
+    (place / "token").chmod(0o600)
+    bot.dir.chmod(0o755)
+    bot.conf.chmod(0o644)
+    assert bot.start().process.wait(10) == 1
+    assert f'user "nobody" may not read {place}/token' in bot.log()
+    os.chown(place / "token", NOBODY, NOBODY)
+    bot.start().ready()
+
+    def uid(pid):
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+        caps = {line.split()[0]: int(line.split()[1], 16) for line in status.splitlines() if line.startswith("Cap")}
+        return int(status.split("Uid:")[1].split()[0]), caps["CapPrm:"]
+
+    def check():
+        assert uid(bot.pid) == (NOBODY, 0b11100000), "CAP_KILL, CAP_SETGID, CAP_SETUID"
+        for name in ("rest.0", "rest.1", "echo.0"):
+            user = USERS["rest_user" if name.startswith("rest") else "handler_user"]
+            assert uid(bot.worker(name)["pid"]) == (pwd.getpwnam(user).pw_uid, 0), name
+        ping = secretive.say(secretive.channels[0], "!ping")
+        assert secretive.wait(lambda: secretive.replies_to(ping["id"]), 15)
+
+    check()
+    assert bot.socket.stat().st_uid == (bot.dir / "run" / "journal").stat().st_uid == NOBODY
+    pids = {bot.worker(name)["pid"] for name in ("rest.0", "echo.0")}
+    bot.ctl("restart", "echo")
+    bot.ctl("restart", "rest.0")
+    assert not any(alive(pid) for pid in pids), "it may still end them"
+    bot.ctl("reload")
+    bot.ctl("upgrade")
+    bot.ready()
+    check()
+    assert bot.stop() == 0
+    for wrong, words, status in (({"user": "no-such-user"}, "no such user", 78), ({"handler_user": "root"}, "that is root", 78)):
+        bot.configure({"echo": {}}, token=None, token_file=place / "token", **(USERS | wrong))
+        assert bot.start().process.wait(10) == status and words in bot.log()
+    bot.configure({"echo": {}}, token=None, token_file=place / "token", **USERS)
+    bot.conf.chmod(0o644)
+    bot.wrapper = ["setpriv", f"--reuid={NOBODY}", "--clear-groups", "--inh-caps=-all", "--"]
+    assert bot.start().process.wait(10) == 1 and "CAP_SETUID" in bot.log()
 
 
 def test_built_in_workers_are_confined(secretive, bots):

@@ -182,8 +182,10 @@ def control(how):
                 os._exit(0)
         os.wait()
         sock.settimeout(10)
-        data = sock.recv(4096)
-        answers.add(data[4:].decode(errors="replace"))
+        try:
+            answers.add(sock.recv(4096)[4:].decode(errors="replace"))
+        except OSError:
+            answers.add("never connected")
         sock.close()
     return " | ".join(sorted(answers))
 
