@@ -18,7 +18,8 @@
 /* Rights on files, in groups; those that this kernel does not know are left out. */
 #define CONFINE_READ	(1ull << 2 | 1ull << 3)		/* files, directories */
 #define CONFINE_EXECUTE	(1ull << 0)
-#define CONFINE_CHANGE	(1ull << 1 | 0x1ff0ull | 1ull << 13 | 1ull << 14)  /* write, make, remove, move, cut */
+/* write, make, remove, move, cut short */
+#define CONFINE_CHANGE	(1ull << 1 | 0x1ff0ull | 1ull << 13 | 1ull << 14)
 #define CONFINE_DEVICES	(1ull << 15)			/* ioctl of devices */
 /* TCP */
 #define CONFINE_BIND	(1ull << 0)
@@ -61,8 +62,8 @@ struct confine_call {
  * Calls that do not belong to this machine's ABI, and those newer than this build, get ENOSYS.
  * Its length; 0: it does not fit.
  */
-size_t	 confine_filter(struct sock_filter *dst, size_t max, const struct confine_call *calls, size_t n,
-	     uint32_t listed, uint32_t other);
+size_t	 confine_filter(struct sock_filter *dst, size_t max, const struct confine_call *calls,
+	     size_t n, uint32_t listed, uint32_t other);
 /* From here on, for ever.  0, or -1 with errno: EINVAL, this kernel has none. */
 int	 confine_calls(const struct sock_filter *, size_t n);
 

@@ -407,7 +407,7 @@ on_hello(struct wrk *w, const struct msg_HELLO *h)
 		end(w, CONTRACT_EXIT_PROTO);
 		return;
 	}
-	/* Since main nobody may read its memory; without a secret the supervisor may count its descriptors. */
+	/* Nobody may read its memory; without a secret the supervisor may count its descriptors. */
 	if (!rest && !span_is(h->role, "chat"))
 		prctl(PR_SET_DUMPABLE, 1);
 	set_log(h);

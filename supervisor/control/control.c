@@ -289,7 +289,8 @@ peer_refused(struct control *ct, int fd, struct ucred *cred)
 	/* A worker's child can hide there; one of another user it cannot be: no_new_privs. */
 	if (cred->pid != 0 && ct->sup->pools != NULL && cred->uid == geteuid() &&
 	    pools_owns_pid(ct->sup->pools, cred->pid, true))
-		return "/proc does not show whose child it is (hidepid): ask as root or another member of the group";
+		return "/proc does not show whose child it is (hidepid): ask as root, or as"
+		    " another member of the group";
 	if (ct->clients_n >= CLIENTS_MAX)
 		return "too many control clients at once";
 	return NULL;

@@ -43,13 +43,16 @@ struct fence {
 
 static const struct confine_call refused[] = {
 	/* other processes */
-	CALL(ptrace), CALL(process_vm_readv), CALL(process_vm_writev), CALL(kcmp), CALL(pidfd_getfd), CALL(process_madvise),
+	CALL(ptrace), CALL(process_vm_readv), CALL(process_vm_writev), CALL(kcmp),
+	CALL(pidfd_getfd), CALL(process_madvise),
 	/* the file tree and its owners */
-	CALL(mount), CALL(umount2), CALL(pivot_root), CALL(fsopen), CALL(fsconfig), CALL(fsmount), CALL(fspick),
-	CALL(move_mount), CALL(open_tree), CALL(mount_setattr), CALL(setns), CALL(open_by_handle_at), CALL(quotactl),
+	CALL(mount), CALL(umount2), CALL(pivot_root), CALL(fsopen), CALL(fsconfig),
+	CALL(fsmount), CALL(fspick), CALL(move_mount), CALL(open_tree), CALL(mount_setattr),
+	CALL(setns), CALL(open_by_handle_at), CALL(quotactl),
 	/* the kernel */
-	CALL(bpf), CALL(perf_event_open), CALL(userfaultfd), CALL(io_uring_setup), CALL(kexec_load), CALL(init_module),
-	CALL(finit_module), CALL(delete_module), CALL(reboot), CALL(swapon), CALL(swapoff), CALL(syslog), CALL(acct),
+	CALL(bpf), CALL(perf_event_open), CALL(userfaultfd), CALL(io_uring_setup),
+	CALL(kexec_load), CALL(init_module), CALL(finit_module), CALL(delete_module),
+	CALL(reboot), CALL(swapon), CALL(swapoff), CALL(syslog), CALL(acct),
 	CALL(settimeofday), CALL(clock_settime), CALL(vhangup),
 #ifdef SYS_kexec_file_load
 	CALL(kexec_file_load),
@@ -73,8 +76,8 @@ fence_new(const struct cfg *cfg, const char *conf)
 
 	f->cfg = cfg;
 	f->conf = conf == NULL ? NULL : mem_strdup(conf);
-	f->filter_n = confine_filter(f->filter, CONFINE_FILTER_MAX, refused, sizeof(refused) / sizeof(refused[0]),
-	    SECCOMP_RET_ERRNO | EPERM, SECCOMP_RET_ALLOW);
+	f->filter_n = confine_filter(f->filter, CONFINE_FILTER_MAX, refused,
+	    sizeof(refused) / sizeof(refused[0]), SECCOMP_RET_ERRNO | EPERM, SECCOMP_RET_ALLOW);
 	return f;
 }
 
@@ -241,8 +244,9 @@ static void
 drop_powers(void)
 {
 	static const int	 powers[] = {
-		CAP_SYS_PTRACE, CAP_PERFMON, CAP_BPF, CAP_CHECKPOINT_RESTORE, CAP_SYS_ADMIN, CAP_SYS_MODULE, CAP_SYS_RAWIO,
-		CAP_SYS_BOOT, CAP_SYS_TIME, CAP_SYSLOG, CAP_DAC_READ_SEARCH, CAP_MAC_ADMIN, CAP_MAC_OVERRIDE, CAP_LINUX_IMMUTABLE,
+		CAP_SYS_PTRACE, CAP_PERFMON, CAP_BPF, CAP_CHECKPOINT_RESTORE, CAP_SYS_ADMIN,
+		CAP_SYS_MODULE, CAP_SYS_RAWIO, CAP_SYS_BOOT, CAP_SYS_TIME, CAP_SYSLOG, CAP_DAC_READ_SEARCH,
+		CAP_MAC_ADMIN, CAP_MAC_OVERRIDE, CAP_LINUX_IMMUTABLE,
 	};
 
 	for (size_t i = 0; i < sizeof(powers) / sizeof(powers[0]); i++)

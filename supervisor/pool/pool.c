@@ -27,7 +27,7 @@
 #define LOOK_LATE_MS	1000	/* a longer gap is ours: the workers are not charged with it */
 #define ABORT_MS	1000	/* from SIGABRT (dump) to SIGKILL */
 #define DRAIN_SLACK_MS	500	/* after T1 + T2: the worker's own clock first, then SIGKILL */
-#define ANCESTORS_MAX	16
+#define ANCESTORS_MAX	64
 
 /* ---- what the slot asks of the world ---- */
 
@@ -779,7 +779,7 @@ pools_owns_pid(const struct pools *ps, pid_t pid, bool unseen)
 			return unseen;
 		pid = st.ppid;
 	}
-	return false;
+	return pid > 0;		/* a line without end: so many ancestors only who hides has */
 }
 
 size_t

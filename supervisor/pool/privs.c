@@ -107,7 +107,8 @@ keep_caps(uint64_t caps)
 static int
 become(const struct privs_user *u)
 {
-	return setgroups((size_t)u->groups_n, u->groups) == -1 || setresgid(u->gid, u->gid, u->gid) == -1 ||
+	return setgroups((size_t)u->groups_n, u->groups) == -1 ||
+	    setresgid(u->gid, u->gid, u->gid) == -1 ||
 	    setresuid(u->uid, u->uid, u->uid) == -1 ? -1 : 0;
 }
 
@@ -173,13 +174,13 @@ check_readable(const struct cfg *cfg, const char *conf, char *why, size_t why_by
 		if (files[i] != NULL && access(files[i], R_OK) == -1 && errno == EACCES)
 			bad = files[i];
 	for (size_t i = 0; i < cfg->models_n && bad == NULL; i++)
-		if (cfg->models[i].api_key_file != NULL && access(cfg->models[i].api_key_file, R_OK) == -1 &&
-		    errno == EACCES)
+		if (cfg->models[i].api_key_file != NULL &&
+		    access(cfg->models[i].api_key_file, R_OK) == -1 && errno == EACCES)
 			bad = cfg->models[i].api_key_file;
 	if (bad == NULL)
 		return 0;
-	snprintf(why, why_bytes, "user \"%s\" may not read %s, which a reload reads again: chgrp it to a group of that"
-	    " user's and chmod 0640", cfg->user, bad);
+	snprintf(why, why_bytes, "user \"%s\" may not read %s, which a reload reads again: chgrp it to a"
+	    " group of that user's and chmod 0640", cfg->user, bad);
 	return -1;
 }
 
@@ -191,7 +192,8 @@ privs_take(const struct privs *p, const struct cfg *cfg, const char *conf, char 
 	uint64_t	 keep = others ? KEPT : 0;
 
 	if (!self && !root) {
-		snprintf(why, why_bytes, "only root can become user \"%s\": start it as root, or as that user", cfg->user);
+		snprintf(why, why_bytes, "only root can become user \"%s\": start it as root, or as that user",
+		    cfg->user);
 		return -1;
 	}
 	if (others && (caps_permitted() & KEPT) != KEPT) {
@@ -208,12 +210,12 @@ privs_take(const struct privs *p, const struct cfg *cfg, const char *conf, char 
 		return 0;
 	}
 	if (give_runtime_dir(cfg->runtime_dir, &p->own) == -1) {
-		snprintf(why, why_bytes, "cannot give runtime_dir %s to user \"%s\": %s", cfg->runtime_dir, cfg->user,
-		    strerror(errno));
+		snprintf(why, why_bytes, "cannot give runtime_dir %s to user \"%s\": %s",
+		    cfg->runtime_dir, cfg->user, strerror(errno));
 		return -1;
 	}
-	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == -1 || become(&p->own) == -1 || caps_set(KEPT | BIT(CAP_SETPCAP), KEPT) == -1 ||
-	    keep_caps(keep) == -1) {
+	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == -1 || become(&p->own) == -1 ||
+	    caps_set(KEPT | BIT(CAP_SETPCAP), KEPT) == -1 || keep_caps(keep) == -1) {
 		snprintf(why, why_bytes, "cannot become user \"%s\": %s", cfg->user, strerror(errno));
 		return -1;
 	}

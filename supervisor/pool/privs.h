@@ -40,7 +40,8 @@ int	 privs_find(const struct cfg *, struct privs *, char *why, size_t why_bytes)
  * files that it names have to be readable afterwards: a reload reads them again.  0, or -1 with a
  * sentence.
  */
-int	 privs_take(const struct privs *, const struct cfg *, const char *conf, char *why, size_t why_bytes);
+int	 privs_take(const struct privs *, const struct cfg *, const char *conf, char *why,
+	     size_t why_bytes);
 /* In a child, before exec, system calls only: become that user for good.  0, or -1 with errno. */
 int	 privs_become(const struct privs_user *);
 

@@ -140,7 +140,7 @@ def test_hostile(secretive, bots, place, user):
         assert all(got["made"][k] == "EACCES" for k in got["made"] if k != "elsewhere"), got["made"]
     assert got["made"]["elsewhere"].startswith("GOT")
     assert got["mount"] == got["typing"] == "EPERM" and got["regained"] in ("EPERM", "root")
-    for how in ("itself", "grandchild", "orphan"):
+    for how in ("itself", "grandchild", "orphan", "deep"):
         words = got["control"][how]
         assert words.startswith("77 ") or (user == "own users" and "Permission denied" in words), got["control"]
     dead = set(re.split(r" \| ", got["control"]["dead"]))

@@ -141,23 +141,30 @@ def made_in(directory):
 
 
 def control(how):
-    """Ask on the control socket for a stop, as the process itself, a grandchild, an orphan, or by a dead one's connection."""
+    """Ask on the control socket for a stop, as a child, a grandchild, an orphan, a very late descendant, by
+    a dead one's connection."""
     words = [PATHS["ctl"], "-s", PATHS["socket"], "--no-wait", "stop"]
-    if how == "itself":
-        os.set_inheritable(3, False)
+    # A leak checker would have to trace itself.
+    os.environ["ASAN_OPTIONS"] = "detect_leaks=0"
     if how in ("itself", "grandchild"):
         command = words if how == "itself" else ["/bin/sh", "-c", '"$@"; exit $?', "sh", *words]
         done = subprocess.run(command, capture_output=True, timeout=20, check=False)
         return f"{done.returncode} {done.stderr.decode()}"
     out = f"{REPORT}.{how}"
-    if how == "orphan":
+    if how in ("orphan", "deep"):
         if os.fork() == 0:
             os.setsid()
-            if os.fork() != 0:
-                os._exit(0)
-            mother = os.getppid()
-            while os.getppid() == mother and mother != STARTED["parent"]:
-                time.sleep(0.01)
+            if how == "orphan":
+                if os.fork() != 0:
+                    os._exit(0)
+                mother = os.getppid()
+                while os.getppid() == mother and mother != STARTED["parent"]:
+                    time.sleep(0.01)
+            else:
+                for _ in range(100):
+                    if os.fork() != 0:
+                        os.wait()
+                        os._exit(0)
             done = subprocess.run(words, capture_output=True, timeout=20, check=False)
             with open(out + ".new", "w", encoding="utf-8") as file:
                 file.write(f"{done.returncode} {done.stderr.decode()}")
@@ -204,7 +211,7 @@ def look(*relatives):
     report["mount"] = tried(lambda: call(libc.mount, b"none", PATHS["open"].encode(), b"tmpfs", 0, None))
     report["typing"] = tried(lambda: __import__("fcntl").ioctl(0, 0x5412, b"x"))
     report["regained"] = tried(lambda: call(libc.setuid, 0)) if os.getuid() else "root"
-    for how in ("itself", "grandchild", "orphan", "dead"):
+    for how in ("itself", "grandchild", "orphan", "deep", "dead"):
         report["control"][how] = control(how)
     return report
 

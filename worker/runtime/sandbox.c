@@ -51,18 +51,22 @@ static const struct role {
 #define CALL(name)	{ .nr = SYS_##name }
 
 static const struct confine_call core_calls[] = {
-	CALL(read), CALL(write), CALL(readv), CALL(writev), CALL(close), CALL(lseek), CALL(fstat), CALL(newfstatat),
-	CALL(statx), CALL(recvmsg), CALL(sendmsg), CALL(recvfrom), CALL(sendto), CALL(shutdown), CALL(getsockopt),
-	CALL(setsockopt), CALL(getsockname), CALL(getpeername), CALL(socketpair), CALL(epoll_ctl), CALL(epoll_pwait),
-	CALL(epoll_create1), CALL(eventfd2), CALL(pipe2), CALL(dup), CALL(dup3), CALL(fcntl), CALL(ioctl), CALL(ppoll),
-	CALL(pselect6), CALL(timerfd_create), CALL(timerfd_settime), CALL(timerfd_gettime), CALL(signalfd4),
-	CALL(mmap), CALL(mprotect), CALL(munmap), CALL(mremap), CALL(brk), CALL(madvise), CALL(futex),
-	CALL(rt_sigaction), CALL(rt_sigprocmask), CALL(rt_sigreturn), CALL(rt_sigpending), CALL(rt_sigtimedwait),
-	CALL(sigaltstack), CALL(setitimer), CALL(getitimer), CALL(restart_syscall), CALL(exit), CALL(exit_group),
-	CALL(getpid), CALL(gettid), CALL(getppid), CALL(getuid), CALL(geteuid), CALL(getgid), CALL(getegid), CALL(getrandom),
-	CALL(clock_gettime), CALL(clock_getres), CALL(clock_nanosleep), CALL(nanosleep), CALL(gettimeofday), CALL(times),
-	CALL(getrusage), CALL(prlimit64), CALL(sysinfo), CALL(uname), CALL(prctl), CALL(sched_yield),
-	CALL(sched_getaffinity), CALL(set_robust_list), CALL(membarrier), CALL(pread64), CALL(pwrite64),
+	CALL(read), CALL(write), CALL(readv), CALL(writev), CALL(close), CALL(lseek),
+	CALL(fstat), CALL(newfstatat), CALL(statx), CALL(recvmsg), CALL(sendmsg),
+	CALL(recvfrom), CALL(sendto), CALL(shutdown), CALL(getsockopt), CALL(setsockopt),
+	CALL(getsockname), CALL(getpeername), CALL(socketpair), CALL(epoll_ctl),
+	CALL(epoll_pwait), CALL(epoll_create1), CALL(eventfd2), CALL(pipe2), CALL(dup),
+	CALL(dup3), CALL(fcntl), CALL(ioctl), CALL(ppoll), CALL(pselect6),
+	CALL(timerfd_create), CALL(timerfd_settime), CALL(timerfd_gettime), CALL(signalfd4),
+	CALL(mmap), CALL(mprotect), CALL(munmap), CALL(mremap), CALL(brk), CALL(madvise),
+	CALL(futex), CALL(rt_sigaction), CALL(rt_sigprocmask), CALL(rt_sigreturn),
+	CALL(rt_sigpending), CALL(rt_sigtimedwait), CALL(sigaltstack), CALL(setitimer),
+	CALL(getitimer), CALL(restart_syscall), CALL(exit), CALL(exit_group), CALL(getpid),
+	CALL(gettid), CALL(getppid), CALL(getuid), CALL(geteuid), CALL(getgid), CALL(getegid),
+	CALL(getrandom), CALL(clock_gettime), CALL(clock_getres), CALL(clock_nanosleep),
+	CALL(nanosleep), CALL(gettimeofday), CALL(times), CALL(getrusage), CALL(prlimit64),
+	CALL(sysinfo), CALL(uname), CALL(prctl), CALL(sched_yield), CALL(sched_getaffinity),
+	CALL(set_robust_list), CALL(membarrier), CALL(pread64), CALL(pwrite64),
 #ifdef SYS_rseq
 	CALL(rseq),
 #endif
@@ -100,7 +104,8 @@ static const struct confine_call core_calls[] = {
 };
 
 static const struct confine_call file_calls[] = {
-	CALL(openat), CALL(faccessat), CALL(readlinkat), CALL(getdents64), CALL(getcwd), CALL(statfs), CALL(fstatfs),
+	CALL(openat), CALL(faccessat), CALL(readlinkat), CALL(getdents64), CALL(getcwd),
+	CALL(statfs), CALL(fstatfs),
 #ifdef SYS_faccessat2
 	CALL(faccessat2),
 #endif
@@ -178,7 +183,8 @@ give_up_calls(unsigned keep)
 
 /* Where a system keeps what names and certificates need, /etc/resolv.conf's target included. */
 static const char *const system_places[] = {
-	"/etc", "/usr", "/lib", "/lib64", "/run/systemd/resolve", "/run/NetworkManager", "/run/resolvconf", "/run/connman",
+	"/etc", "/usr", "/lib", "/lib64", "/run/systemd/resolve", "/run/NetworkManager",
+	"/run/resolvconf", "/run/connman",
 };
 
 /* Links lead somewhere: what is allowed is where they end. */
@@ -241,7 +247,8 @@ sandbox_enter(struct span role, const struct sandbox_files *f, struct board *boa
 	/* The supervisor has set it; without one (a test) it is set here. */
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	if (give_up_files(r->keep, f) == 0)
-		atomic_store_explicit(&board->landlock, (uint64_t)confine_landlock(), memory_order_relaxed);
+		atomic_store_explicit(&board->landlock, (uint64_t)confine_landlock(),
+		    memory_order_relaxed);
 	else
 		log_debug("sandbox: no Landlock: %s", strerror(errno));
 	if (give_up_calls(r->keep) == -1)
