@@ -66,6 +66,8 @@ SUPERVISOR_SRCS := \
 	supervisor/control/calls.c supervisor/control/succession.c supervisor/control/streams.c supervisor/control/poolcalls.c \
 	supervisor/control/notify.c \
 	supervisor/control/life.c \
+	supervisor/control/monitor.c \
+	supervisor/moments.c \
 	supervisor/wiring.c supervisor/start.c supervisor/stop.c supervisor/reload.c \
 	supervisor/upgrade.c supervisor/handover.c supervisor/xdoc.c
 
@@ -82,7 +84,7 @@ WORKER_SRCS := \
 	worker/chat/turn.c worker/chat/trial.c worker/chat/chat.c \
 	worker/echo/echo.c worker/echo/recite.c
 
-CTL_SRCS := supervisor/ctl/main.c supervisor/ctl/output.c supervisor/ctl/table.c supervisor/ctl/lifeout.c \
+CTL_SRCS := supervisor/ctl/main.c supervisor/ctl/link.c supervisor/ctl/follow.c supervisor/ctl/output.c supervisor/ctl/table.c supervisor/ctl/lifeout.c \
 	supervisor/ctl/testworker.c supervisor/ctl/testlink.c
 
 PROGRAMS := $(BUILD)/bulkheadd $(BUILD)/bulkhead-worker $(BUILD)/bulkheadctl

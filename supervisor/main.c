@@ -31,7 +31,7 @@ usage(FILE *to)
 	fprintf(to,
 	    "usage: bulkheadd [-c FILE] [-T CLASS,...] [--no-gateway] [--faults]\n"
 	    "       bulkheadd -n [-c FILE]          check the configuration and exit\n"
-	    "       bulkheadd -x proto|options|counters|histograms|commands|errors|events|faults|lanes|reasons\n"
+	    "       bulkheadd -x proto|options|counters|histograms|commands|errors|events|faults|lanes|moments|reasons\n"
 	    "\n"
 	    "  -c, --config FILE   configuration, default " CONF_DEFAULT "\n"
 	    "  -n, --check         read the configuration, say what is wrong with it, exit 0 or %d\n"

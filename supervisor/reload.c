@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "supervisor/control/notify.h"
 #include "supervisor/control/streams.h"
+#include "supervisor/moments.h"
 #include "supervisor/reload.h"
 
 #define WHY_BYTES	513	/* of END */
@@ -147,6 +148,7 @@ end(struct reload *r, enum reload_result result, const char *why)
 		log_err("reload: %s took_ms=%" PRIu64, why, r->last_ms);
 	else
 		log_notice("reload: %s took_ms=%" PRIu64, why, r->last_ms);
+	moment_say(MOMENT_RELOAD, "", "%s", why);
 	put_doc(r, result, why, &doc);
 	cfgdiff_fini(&r->diff);
 	free(r->jobs);

@@ -14,6 +14,7 @@
 #include "supervisor/control/notify.h"
 #include "supervisor/control/streams.h"
 #include "supervisor/delivery/fetchgap.h"
+#include "supervisor/moments.h"
 #include "supervisor/reload.h"
 #include "supervisor/run.h"
 #include "supervisor/upgrade.h"
@@ -248,6 +249,7 @@ sup_stop(struct sup *sup, const char *why, bool final)
 	sup->phase = SUP_STOPPING;
 	strlcpy(sup->why_stopping, why, sizeof(sup->why_stopping));
 	log_notice("stopping: %s%s", why, final ? ", for good" : "");
+	moment_say(MOMENT_STOP, "", "%s", why);
 	report_begin(&run->report, sup);
 	timer_stop(run->patience);
 	run->bound = timer_new(sup->loop, on_bound, run);

@@ -19,6 +19,7 @@
 #include "supervisor/control/control.h"
 #include "supervisor/control/notify.h"
 #include "supervisor/delivery/fetchgap.h"
+#include "supervisor/moments.h"
 #include "supervisor/reload.h"
 #include "supervisor/run.h"
 #include "supervisor/upgrade.h"
@@ -205,6 +206,7 @@ upgrade_begin(struct upgrade *u, struct span program, const char *who,
 	u->fn = fn;
 	u->arg = arg;
 	log_notice("upgrade: asked by %s, checking %s", who, u->program);
+	moment_say(MOMENT_UPGRADE, "", "checking %s", u->program);
 	return 0;
 }
 
@@ -417,6 +419,8 @@ upgrade_live(struct upgrade *u, bool resumed)
 	u->resumed = resumed;
 	u->live_wall_ms = clock_wall_ms();
 	u->gap_ms = mono_ms_between(u->former.closed_at, clock_mono());
+	moment_say(MOMENT_UPGRADE, "", "%s%s", u->former.failed[0] != '\0' ? "failed: " : "to ",
+	    u->former.failed[0] != '\0' ? u->former.failed : BULKHEAD_VERSION);
 	if (u->former.failed[0] != '\0')
 		log_err("upgrade failed: %s; still %s gateway_gap_ms=%" PRIu64, u->former.failed,
 		    BULKHEAD_VERSION, u->gap_ms);

@@ -15,6 +15,7 @@
 #include "supervisor/control/snapshot.h"
 #include "supervisor/control/streams.h"
 #include "supervisor/delivery/fetchgap.h"
+#include "supervisor/moments.h"
 #include "supervisor/run.h"
 #include "supervisor/upgrade.h"
 
@@ -419,6 +420,9 @@ queue_on_aside(void *arg, const struct delivery *d)
 	log_err("dlv#%016llx set aside: %s pool=%s event=%s object=%llu charges=%u: %s",
 	    (unsigned long long)d->id, dlv_aside_name(d->aside), d->pool, d->name,
 	    (unsigned long long)d->object, d->charges, d->report == NULL ? "" : d->report);
+	moment_say(MOMENT_ASIDE, d->pool, "dlv#%016llx %s %llu, %s: %s", (unsigned long long)d->id,
+	    d->name, (unsigned long long)d->object, dlv_aside_name(d->aside),
+	    d->report == NULL ? "" : d->report);
 	if (run->sup.streams != NULL)		/* while starting: see streams_recover */
 		streams_aside(run->sup.streams, d);
 }

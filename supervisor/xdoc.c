@@ -231,6 +231,18 @@ document_reasons(struct buf *out)
 }
 
 static void
+document_moments(struct buf *out)
+{
+	head(out, "Events of bulkheadctl monitor", "event | meaning");
+#define MOMENT(id, name, help)							\
+	code_cell(out, name);							\
+	cell(out, help);							\
+	row_end(out);
+#include "proto/moments.def"
+#undef MOMENT
+}
+
+static void
 document_lanes(struct buf *out)
 {
 	head(out, "Lanes of a CALL", "lane | number | what goes there");
@@ -256,6 +268,7 @@ static const struct {
 	{ "events", document_events },
 	{ "faults", document_faults },
 	{ "lanes", document_lanes },
+	{ "moments", document_moments },
 	{ "reasons", document_reasons },
 };
 

@@ -7,7 +7,7 @@
 #define SUPERVISOR_XDOC_H
 
 /*
- *	what	proto, options, counters, commands, errors, events, faults, lanes or reasons
+ *	what	proto, options, counters, commands, errors, events, faults, lanes, moments or reasons
  * The exit status: 0; BULKHEADD_EXIT_USAGE for another word, BULKHEADD_EXIT_FAIL when stdout fails.
  */
 int	 xdoc_main(const char *what);

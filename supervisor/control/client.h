@@ -37,6 +37,7 @@ struct client {
 	struct pending		*pending;
 	char			 tag[64];
 	bool			 may_change;
+	bool			 follows;	/* monitor: gets each life-cycle event */
 	bool			 stays;		/* asked for the stop: kept until we are gone */
 	TAILQ_ENTRY(client)	 next;
 };
@@ -74,6 +75,9 @@ void		 client_endf(struct client *, unsigned status, const char *fmt, ...)
 void		 client_answer(struct client *, unsigned status, const char *why);
 /* An empty document to write the answer into; good until the loop's next turn. */
 struct buf	*client_doc(struct client *);
+
+/* Close and free it.  Not inside its own callbacks, but as their last step. */
+void		 client_drop(struct client *, const char *why);
 
 /* name: for the sentences when it ends. */
 struct pending	*pending_new(struct client *, struct span name, bool is_call);

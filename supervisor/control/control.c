@@ -24,6 +24,7 @@
 #include "supervisor/control/calls.h"
 #include "supervisor/control/client.h"
 #include "supervisor/control/control.h"
+#include "supervisor/control/monitor.h"
 #include "supervisor/control/poolcalls.h"
 
 #ifndef SO_PEERPIDFD
@@ -52,6 +53,7 @@ client_end(struct client *cl, unsigned status, const char *why)
 	if (status == CTL_EXIT_DENIED)
 		COUNT(control_refused);
 	(void)chan_send(cl->chan, MSG_END, &end);
+	cl->follows = false;
 	if (!cl->stays)
 		timer_arm_ms(cl->idle, IDLE_MS);
 }
@@ -145,17 +147,22 @@ pending_detach(struct pending *p)
 
 /* ---- clients ---- */
 
-static void
+void
 client_drop(struct client *cl, const char *why)
 {
+	struct control	*ct = cl->control;
+	bool		 followed = cl->follows;
+
 	log_debug("%s gone: %s", cl->tag, why);
 	if (cl->pending != NULL)
 		pending_detach(cl->pending);
-	TAILQ_REMOVE(&cl->control->clients, cl, next);
-	cl->control->clients_n--;
+	TAILQ_REMOVE(&ct->clients, cl, next);
+	ct->clients_n--;
 	timer_free(&cl->idle);
 	chan_free(&cl->chan);
 	free(cl);
+	if (followed)
+		monitor_left(ct);
 }
 
 static void
@@ -198,7 +205,7 @@ on_frame(struct chan *chan, struct span frame, void *arg)
 		why = in.why;
 	else if (in.type != MSG_ASK)
 		why = "a message that a client does not send";
-	else if (cl->pending != NULL)
+	else if (cl->pending != NULL || cl->follows)
 		why = "a command while another one is waiting";
 	if (why != NULL) {
 		COUNT(control_refused);
@@ -486,6 +493,7 @@ control_free(struct control **ctp)
 	if (ct == NULL)
 		return;
 	pendings_tell(ct, "the supervisor is stopping");
+	monitor_end(ct);
 	while ((cl = TAILQ_FIRST(&ct->clients)) != NULL)
 		client_drop(cl, "the supervisor ends");
 	/* Those that pools will call back once more belong to that callback. */

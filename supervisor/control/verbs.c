@@ -14,6 +14,7 @@
 #include "supervisor/control/client.h"
 #include "supervisor/control/dead.h"
 #include "supervisor/control/life.h"
+#include "supervisor/control/monitor.h"
 #include "supervisor/control/poolcalls.h"
 #include "supervisor/control/status.h"
 
@@ -415,6 +416,26 @@ cmd_log(struct client *cl, const struct ask *ask)
 	log_notice("%s set the log level to %s", cl->tag, log_level_name(level));
 	client_endf(cl, CTL_EXIT_OK, "the supervisor logs from %s on; workers keep the level they"
 	    " started with", log_level_name(level));
+}
+
+static void
+cmd_trace(struct client *cl, const struct ask *ask)
+{
+	char	 classes[128];
+
+	if (ask->words_n == 0) {
+		client_endf(cl, CTL_EXIT_OK, "traced: %s; there are %s", *log_traced() == '\0' ?
+		    "none" : log_traced(), log_trace_class_names());
+		return;
+	}
+	span_copy(ask->words[0], classes, sizeof(classes));
+	if (log_trace_classes(strcmp(classes, "none") == 0 ? "" : classes) == -1) {
+		client_endf(cl, CTL_EXIT_USAGE, "a list of classes with commas, or none; there are %s",
+		    log_trace_class_names());
+		return;
+	}
+	log_notice("%s traces %s", cl->tag, classes);
+	client_endf(cl, CTL_EXIT_OK, "the supervisor traces %s; workers keep what -T said", classes);
 }
 
 static void

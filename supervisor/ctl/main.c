@@ -5,8 +5,6 @@
  * It links common/ and proto/ only.
  */
 #include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 
 #include <err.h>
@@ -25,11 +23,14 @@
 #include "common/mem.h"
 #include "common/msg.h"
 #include "proto/contract.h"
+#include "supervisor/ctl/follow.h"
+#include "supervisor/ctl/link.h"
 #include "supervisor/ctl/output.h"
 #include "supervisor/ctl/testworker.h"
 
 #define SOCKET_DEFAULT	"/run/bulkhead/control.sock"
 #define TIMEOUT_MS	60000
+#define NO_COMMAND	"no command is called"	/* so an answer of the supervisor begins */
 #define BODY_MAX	65536		/* messages.def: ASK.body */
 #define TEST_WORKER	"test-worker"
 #define LOOK_AGAIN_MS	20
@@ -52,20 +53,6 @@ static const struct command commands[] = {
 #undef READ
 #undef CHANGE
 #define COMMANDS_N	(sizeof(commands) / sizeof(*commands))
-
-struct ctl {
-	const char	*path;
-	bool		 json, wait;
-	bool		 reads;		/* what is asked changes nothing */
-	bool		 soft;		/* nobody there is no reason to end */
-	struct mono	 deadline;
-	uint64_t	 timeout_ms;
-	struct buf	 flags;		/* options that are words of the request */
-	int		 fd;
-	int		 pidfd;		/* of the supervisor; -1 none */
-	struct buf	 doc;
-	char		 why[513];
-};
 
 /* ---- help ---- */
 
@@ -99,6 +86,7 @@ print_help(FILE *f)
 	    "  -j, --json            print the answer as JSON\n"
 	    "      --no-wait         do not wait until what was started is done\n"
 	    "      --timeout SECS    give up after so long (default 60)\n"
+	    "      --color=WHEN      auto (a terminal, no $NO_COLOR), always, never\n"
 	    "      --version, --help\n\n"
 	    "exit status: 0 done, 1 failed, 64 usage, 66 no such pool, worker or message,\n"
 	    "69 no supervisor answers, 75 not finished in time, 77 not allowed\n", f);
@@ -153,182 +141,6 @@ usage_of(const struct command *c)
 	    c->args);
 }
 
-/* ---- the socket ---- */
-
-/* 1 ready, 0 the deadline passed. */
-static int
-wait_for(struct ctl *ctl, int fd, short events)
-{
-	struct pollfd	 p = { .fd = fd, .events = events };
-	uint64_t	 left;
-	int		 n;
-
-	for (;;) {
-		left = mono_ms_until(clock_mono(), ctl->deadline);
-		n = poll(&p, 1, left > INT_MAX ? INT_MAX : (int)left);
-		if (n > 0)
-			return 1;
-		if (n == 0)
-			return 0;
-		if (errno != EINTR)
-			err(CTL_EXIT_FAILED, "poll");
-	}
-}
-
-static void __attribute__((noreturn))
-timed_out(const struct ctl *ctl)
-{
-	if (ctl->reads)
-		errx(CTL_EXIT_TIMEOUT, "%s: no answer within %llu s: the supervisor is stopped or"
-		    " very busy", ctl->path, (unsigned long long)ctl->timeout_ms / 1000);
-	errx(CTL_EXIT_TIMEOUT, "not finished within %llu s; it may still be",
-	    (unsigned long long)ctl->timeout_ms / 1000);
-}
-
-static void __attribute__((noreturn))
-unreachable(const struct ctl *ctl, int error)
-{
-	if (error == EACCES || error == EPERM)
-		errx(CTL_EXIT_DENIED, "%s: %s: only root, the user of the supervisor and its group"
-		    " may ask", ctl->path, strerror(error));
-	errx(CTL_EXIT_UNREACHABLE, "no supervisor answers on %s: %s", ctl->path, strerror(error));
-}
-
-/* 0; -1 when nobody answers and that is no reason to end. */
-static int
-dial(struct ctl *ctl)
-{
-	struct sockaddr_un	 sun = { .sun_family = AF_UNIX };
-	struct ucred		 cred;
-	socklen_t		 bytes = sizeof(cred);
-
-	if (strlcpy(sun.sun_path, ctl->path, sizeof(sun.sun_path)) >= sizeof(sun.sun_path))
-		errx(CTL_EXIT_USAGE, "%s: the path of a socket has at most %zu bytes", ctl->path,
-		    sizeof(sun.sun_path) - 1);
-	if ((ctl->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) == -1)
-		err(CTL_EXIT_FAILED, "socket");
-	while (connect(ctl->fd, (struct sockaddr *)&sun, sizeof(sun)) == -1) {
-		/* EAGAIN: its backlog is full; there is nothing to poll for. */
-		if (errno != EAGAIN && errno != EINTR) {
-			if (!ctl->soft)
-				unreachable(ctl, errno);
-			close(ctl->fd);
-			return -1;
-		}
-		if (mono_ms_until(clock_mono(), ctl->deadline) == 0)
-			unreachable(ctl, ETIMEDOUT);
-		(void)poll(NULL, 0, 20);
-	}
-	ctl->pidfd = -1;
-	if (getsockopt(ctl->fd, SOL_SOCKET, SO_PEERCRED, &cred, &bytes) == 0 && cred.pid > 0)
-		ctl->pidfd = (int)syscall(SYS_pidfd_open, cred.pid, 0);
-	return 0;
-}
-
-static void
-send_ask(struct ctl *ctl, const struct msg_ASK *ask)
-{
-	struct buf	 out = { 0 };
-	const char	*why = "?";
-	uint32_t	 n;
-	ssize_t		 done;
-
-	buf_add(&out, "\0\0\0\0", 4);
-	if (msg_pack(&out, MSG_ASK, ask, &why) == -1)
-		errx(CTL_EXIT_USAGE, "%s", why);
-	n = (uint32_t)out.n - 4;
-	for (int i = 0; i < 4; i++)
-		out.p[out.off + (size_t)i] = (char)(n >> (24 - 8 * i) & 0xff);
-	while (out.n > 0) {
-		done = send(ctl->fd, buf_span(&out).p, out.n, MSG_NOSIGNAL);
-		if (done > 0)
-			buf_drop(&out, (size_t)done);
-		else if (errno == EPIPE || errno == ECONNRESET)
-			break;		/* refused: the reason is waiting to be read */
-		else if (errno != EAGAIN && errno != EINTR)
-			unreachable(ctl, errno);
-		else if (errno == EAGAIN && wait_for(ctl, ctl->fd, POLLOUT) == 0)
-			timed_out(ctl);
-	}
-	buf_fini(&out);
-}
-
-/* 1 bytes were added, 0 the peer has closed. */
-static int
-read_some(struct ctl *ctl, struct buf *in)
-{
-	ssize_t	 n;
-
-	for (;;) {
-		if (wait_for(ctl, ctl->fd, POLLIN) == 0)
-			timed_out(ctl);
-		n = recv(ctl->fd, buf_room(in, 65536), 65536, 0);
-		if (n > 0) {
-			buf_added(in, (size_t)n);
-			return 1;
-		}
-		if (n == 0 || errno == ECONNRESET)
-			return 0;
-		if (errno != EAGAIN && errno != EINTR)
-			unreachable(ctl, errno);
-	}
-}
-
-static uint32_t
-frame_bytes(struct span in)
-{
-	uint32_t	 n = 0;
-
-	for (int i = 0; i < 4; i++)
-		n = n << 8 | (unsigned char)in.p[i];
-	return n;
-}
-
-/* SAY* and END.  The status of END. */
-static int
-read_answer(struct ctl *ctl)
-{
-	msgpack_zone	*zone = msgpack_zone_new(MSGPACK_ZONE_CHUNK_SIZE);
-	struct buf	 in = { 0 };
-	struct msg_in	 msg = { .why = "" };
-	struct span	 all;
-	uint32_t	 n;
-	int		 status = -1;
-
-	if (zone == NULL)
-		errx(CTL_EXIT_FAILED, "out of memory");
-	while (status == -1) {
-		all = buf_span(&in);
-		n = all.n < 4 ? 0 : frame_bytes(all);
-		if (n > PROTO_CTL_FRAME_MAX)
-			errx(CTL_EXIT_UNREACHABLE, "%s: what answers there is no supervisor",
-			    ctl->path);
-		if (all.n < 4 || all.n - 4 < n) {
-			if (read_some(ctl, &in) == 1)
-				continue;
-			if (!ctl->soft)
-				errx(CTL_EXIT_UNREACHABLE,
-				    "the supervisor closed the connection before it"
-				    " had answered");
-			status = CTL_EXIT_UNREACHABLE;
-			break;
-		}
-		if (msg_unpack(span_make(all.p + 4, n), zone, &msg) == -1)
-			errx(CTL_EXIT_UNREACHABLE, "%s: an answer that makes no sense: %s",
-			    ctl->path, msg.why);
-		if (msg.type == MSG_SAY)
-			buf_add_span(&ctl->doc, msg.SAY.json);
-		if (msg.type == MSG_END) {
-			status = (int)msg.END.status;
-			span_copy(msg.END.why, ctl->why, sizeof(ctl->why));
-		}
-		buf_drop(&in, 4 + n);
-	}
-	msgpack_zone_free(zone);
-	buf_fini(&in);
-	return status;
-}
-
 /* The socket ends with the supervisor's last step; its pid is the proof. */
 static void
 wait_for_end(struct ctl *ctl)
@@ -336,7 +148,7 @@ wait_for_end(struct ctl *ctl)
 	struct buf	 in = { 0 };
 	struct mono	 last;
 
-	while (read_some(ctl, &in) == 1)
+	while (link_read(ctl, &in) == 1)
 		buf_reset(&in);
 	buf_fini(&in);
 	if (ctl->pidfd == -1)
@@ -344,36 +156,11 @@ wait_for_end(struct ctl *ctl)
 	last = mono_add_ms(clock_mono(), LAST_MS);
 	if (mono_before(last, ctl->deadline))
 		ctl->deadline = last;
-	if (wait_for(ctl, ctl->pidfd, POLLIN) == 0)
-		timed_out(ctl);
+	if (link_wait(ctl, ctl->pidfd, POLLIN) == 0)
+		link_timed_out(ctl);
 }
 
 /* ---- upgrade: the supervisor that was asked is not the one that knows how it went ---- */
-
-/* One status; NULL while nobody answers. */
-static json_t *
-look(struct ctl *ctl)
-{
-	struct ctl	 one = *ctl;
-	struct buf	 words = { 0 };
-	json_t		*doc = NULL;
-
-	one.doc = (struct buf){ 0 };
-	one.soft = true;
-	if (dial(&one) == 0) {
-		msg_list_str(&words, SPAN("status"));
-		send_ask(&one, &(struct msg_ASK){ .version = PROTO_VERSION, .wait = true,
-		    .words = msg_list_of(&words) });
-		if (read_answer(&one) == CTL_EXIT_OK)
-			doc = json_loadb(buf_span(&one.doc).p, one.doc.n, 0, NULL);
-		close(one.fd);
-		if (one.pidfd != -1)
-			close(one.pidfd);
-	}
-	buf_fini(&words);
-	buf_fini(&one.doc);
-	return doc;
-}
 
 /* An upgrade keeps the process: one that has ended takes the upgrade along. */
 static void
@@ -399,8 +186,8 @@ wait_for_next(struct ctl *ctl)
 	json_decref(was);
 	while (status == -1) {
 		if (mono_ms_until(clock_mono(), ctl->deadline) == 0)
-			timed_out(ctl);
-		doc = look(ctl);
+			link_timed_out(ctl);
+		doc = link_status(ctl);
 		up = json_object_get(doc, "upgrade");
 		if (json_is_object(up) &&
 		    json_integer_value(json_object_get(up, "number")) >= number &&
@@ -425,11 +212,15 @@ wait_for_next(struct ctl *ctl)
 
 /* ---- printing ---- */
 
+static enum { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER }	 color;
+
 static bool
 wants_color(void)
 {
 	const char	*no = getenv("NO_COLOR"), *term = getenv("TERM");
 
+	if (color != COLOR_AUTO)
+		return color == COLOR_ALWAYS;
 	if (no != NULL && *no != '\0')
 		return false;
 	return isatty(STDOUT_FILENO) && (term == NULL || strcmp(term, "dumb") != 0);
@@ -462,13 +253,19 @@ width(void)
 		return 100;
 	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == -1 || w.ws_col == 0)
 		return 80;
-	return w.ws_col < 60 ? 60 : w.ws_col;
+	return w.ws_col < 40 ? 40 : w.ws_col;
+}
+
+static void
+look_now(struct look *look)
+{
+	*look = (struct look){ .color = wants_color(), .width = width() };
 }
 
 static void
 print_text(struct ctl *ctl, const char *verb, const char *topic)
 {
-	struct look	 look = { .color = wants_color(), .width = width() };
+	struct look	 look;
 	struct span	 doc = buf_span(&ctl->doc);
 	json_t		*o;
 
@@ -480,6 +277,7 @@ print_text(struct ctl *ctl, const char *verb, const char *topic)
 		putchar('\n');
 		return;
 	}
+	look_now(&look);
 	output_text(stdout, verb, topic, o, &look);
 	json_decref(o);
 }
@@ -552,12 +350,23 @@ ask(struct ctl *ctl, int argc, char **argv)
 	make_words(argc, argv, &words, &body);
 	buf_add_span(&words, buf_span(&ctl->flags));
 	ctl->deadline = mono_add_ms(clock_mono(), ctl->timeout_ms);
-	(void)dial(ctl);
-	send_ask(ctl, &(struct msg_ASK){ .version = PROTO_VERSION, .wait = ctl->wait,
+	(void)link_dial(ctl);
+	if (strcmp(argv[0], "monitor") == 0)
+		ctl->on_say = follow_moment;
+	link_ask(ctl, &(struct msg_ASK){ .version = PROTO_VERSION, .wait = ctl->wait,
 	    .words = msg_list_of(&words), .body = buf_span(&body) });
 	buf_fini(&words);
 	buf_fini(&body);
-	status = read_answer(ctl);
+	status = link_answer(ctl);
+	if (ctl->on_say != NULL) {
+		if (status != 0)
+			warnx("%s", ctl->why);
+		return printed(status);
+	}
+	if (status == CTL_EXIT_USAGE && command_find(argv[0]) != NULL &&
+	    strncmp(ctl->why, NO_COMMAND, strlen(NO_COMMAND)) == 0)
+		snprintf(ctl->why, sizeof(ctl->why), "the supervisor is of an older release, which does"
+		    " not know '%s'; 'bulkheadctl upgrade' starts the one that is installed", argv[0]);
 	if (status == 0 && strcmp(argv[0], "stop") == 0 && ctl->wait) {
 		wait_for_end(ctl);
 		strlcpy(ctl->why, "stopped", sizeof(ctl->why));
@@ -614,13 +423,15 @@ int
 main(int argc, char **argv)
 {
 	/* OPT_FLAG: goes to the supervisor, as the last of the words. */
-	enum { OPT_NO_WAIT = 256, OPT_TIMEOUT, OPT_VERSION, OPT_FLAG };
+	enum { OPT_NO_WAIT = 256, OPT_TIMEOUT, OPT_VERSION, OPT_COLOR, OPT_WATCH, OPT_FLAG };
 	static const struct option options[] = {
 		{ "socket", required_argument, NULL, 's' },
 		{ "instance", required_argument, NULL, 'i' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "no-wait", no_argument, NULL, OPT_NO_WAIT },
 		{ "timeout", required_argument, NULL, OPT_TIMEOUT },
+		{ "color", optional_argument, NULL, OPT_COLOR },
+		{ "watch", no_argument, NULL, OPT_WATCH },
 		{ "version", no_argument, NULL, OPT_VERSION },
 		{ "help", no_argument, NULL, 'h' },
 		{ "now", no_argument, NULL, OPT_FLAG },
@@ -634,6 +445,7 @@ main(int argc, char **argv)
 		.path = env == NULL || *env == '\0' ? SOCKET_DEFAULT : env,
 		.wait = true, .timeout_ms = TIMEOUT_MS,
 	};
+	bool			 watch = false, bounded = false;
 	char			 flag[16];
 	int			 ch, at, test = find_test_worker(argc, argv);
 
@@ -657,9 +469,23 @@ main(int argc, char **argv)
 			ctl.wait = false;
 			break;
 		case OPT_TIMEOUT:
+			bounded = true;
 			ctl.timeout_ms = (uint64_t)strtonum(optarg, 1, 86400, &bad) * 1000;
 			if (bad != NULL)
 				errx(CTL_EXIT_USAGE, "--timeout %s: %s", optarg, bad);
+			break;
+		case OPT_COLOR:
+			if (optarg == NULL || strcmp(optarg, "always") == 0)
+				color = COLOR_ALWAYS;
+			else if (strcmp(optarg, "never") == 0)
+				color = COLOR_NEVER;
+			else if (strcmp(optarg, "auto") == 0)
+				color = COLOR_AUTO;
+			else
+				errx(CTL_EXIT_USAGE, "--color is auto, always or never");
+			break;
+		case OPT_WATCH:
+			watch = true;
 			break;
 		case OPT_VERSION:
 			puts("bulkheadctl " BULKHEAD_VERSION);
@@ -690,5 +516,11 @@ main(int argc, char **argv)
 	if ((size_t)argc - 1 < c->min || (size_t)argc - 1 + flags_n(&ctl) > c->max)
 		usage_of(c);
 	ctl.reads = !c->change;
+	if (watch && strcmp(c->name, "status") != 0)
+		errx(CTL_EXIT_USAGE, "--watch is for status");
+	if (watch || strcmp(c->name, "monitor") == 0)
+		follow_begin(&ctl, bounded);
+	if (watch)
+		return printed(follow_status(&ctl, look_now));
 	return ask(&ctl, argc, argv);
 }

@@ -140,6 +140,8 @@ print_pools(FILE *f, const json_t *pools, const struct look *look)
 		put(&t, 0, "%s", get_str(p, "name"));
 		put(&t, 1, "%s", get_str(p, "role"));
 		put(&t, 2, "%" PRIu64 "/%" PRIu64, get_u64(p, "ready"), get_u64(p, "workers"));
+		tint(&t, 2, get_u64(p, "ready") == get_u64(p, "workers") ? GREEN :
+		    get_u64(p, "ready") == 0 ? RED : YELLOW);
 		put(&t, 3, "%" PRIu64, get_u64(p, "waiting"));
 		put(&t, 4, "%" PRIu64, get_u64(p, "given"));
 		if (get_u64(p, "oldest_ms") == 0)
@@ -155,8 +157,8 @@ static void
 show_pools(FILE *f, const json_t *pools, const struct look *look)
 {
 	static const char *const heads[] = {
-		"POOL", ">CONFIGURED", ">RUNNING", ">READY", ">BESIDE", ">CREDIT", ">OPEN",
-		">WAITING", ">OLDEST", ">RESTARTS", ">RECYCLED"
+		"POOL", ">CONFIGURED", ">?RUNNING", ">READY", ">?BESIDE", ">?CREDIT", ">OPEN",
+		">WAITING", ">OLDEST", ">?RESTARTS", ">?RECYCLED"
 	};
 	struct table	 t;
 	const json_t	*p, *back;
@@ -219,11 +221,19 @@ put_beside(struct table *t, const json_t *beside)
 	}
 }
 
+static const char *
+state_tint(const char *state)
+{
+	if (strcmp(state, "ready") == 0)
+		return GREEN;
+	return strcmp(state, "failed") == 0 || strcmp(state, "held") == 0 ? RED : YELLOW;
+}
+
 static void
 print_workers(FILE *f, const json_t *doc, const struct look *look)
 {
 	static const char *const heads[] = {
-		"WORKER", ">GEN", "STATE", ">OPEN", ">RESTARTS", ">UP", ">RSS", "LAST DEATH"
+		"WORKER", ">?GEN", "STATE", ">OPEN", ">?RESTARTS", ">UP", ">?RSS", "LAST DEATH"
 	};
 	const json_t	*workers = json_object_get(doc, "workers"), *w, *last;
 	struct table	 t;
@@ -241,6 +251,7 @@ print_workers(FILE *f, const json_t *doc, const struct look *look)
 			    clock_human_ms(get_u64(w, "retry_in_ms"), text, sizeof(text)));
 		else
 			put(&t, 2, "%s%s", get_str(w, "state"), get_bool(w, "active") ? " *" : "");
+		tint(&t, 2, state_tint(get_str(w, "state")));
 		put(&t, 3, "%" PRIu64, get_u64(w, "open"));
 		put(&t, 4, "%" PRIu64, get_u64(w, "restarts"));
 		if (get_u64(w, "pid") == 0) {
@@ -513,7 +524,7 @@ static void
 print_deliveries(FILE *f, const json_t *doc, const struct look *look)
 {
 	static const char *const heads[] = {
-		"STATE", "DELIVERY", "POOL", "EVENT", ">TRY", ">AGE", "WORKER", "WHY"
+		"STATE", "DELIVERY", "?POOL", "EVENT", ">?TRY", ">AGE", "WORKER", "WHY"
 	};
 	static const char *const lists[] = { "given", "waiting", "aside" };
 	const json_t	*d, *counts = json_object_get(doc, "deliveries");
@@ -612,7 +623,7 @@ print_gaps(FILE *f, const json_t *doc)
 static void
 print_counters(FILE *f, const json_t *doc, const struct look *look)
 {
-	static const char *const heads[] = { "COUNTER", ">VALUE", "UNIT", "MEANING" };
+	static const char *const heads[] = { "COUNTER", ">VALUE", "?UNIT", "MEANING" };
 	struct table	 t;
 	const json_t	*c;
 	size_t		 i;
@@ -814,7 +825,7 @@ static void
 print_dead(FILE *f, const json_t *doc, const struct look *look)
 {
 	static const char *const heads[] = {
-		"DELIVERY", "POOL", "EVENT", "OBJECT", ">TRY", ">ASIDE", "REASON", "WHY"
+		"DELIVERY", "?POOL", "?EVENT", "OBJECT", ">?TRY", ">ASIDE", "REASON", "WHY"
 	};
 	const json_t	*d;
 	struct table	 t;

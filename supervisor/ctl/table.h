@@ -19,7 +19,7 @@
 struct cell;
 
 struct table {
-	const char	*const *heads;	/* a leading > aligns to the right */
+	const char	*const *heads;	/* before the name: > to the right, ? may be left out */
 	size_t		 columns;	/* at most 12 */
 	struct cell	*cells;
 	size_t		 rows;
@@ -30,6 +30,7 @@ void	 table_init(struct table *, const char *const *heads, size_t columns);
 void	 row(struct table *);
 void	 put(struct table *, size_t column, const char *fmt, ...)
 	    __attribute__((format(printf, 3, 4)));
+void	 tint(struct table *, size_t column, const char *color);	/* of a cell of that row */
 void	 put_ms(struct table *, size_t column, uint64_t ms);	/* as a duration */
 /* Prints and forgets the rows. */
 void	 table_print(FILE *, struct table *, const struct look *);

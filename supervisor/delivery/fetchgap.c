@@ -13,6 +13,7 @@
 #include "supervisor/control/calls.h"
 #include "supervisor/delivery/backfill.h"
 #include "supervisor/delivery/fetchgap.h"
+#include "supervisor/moments.h"
 #include "supervisor/reasons.h"
 
 #define SHOWN_MS	(60 * 60 * 1000ull)
@@ -141,6 +142,9 @@ finish(struct fetchgap *fg)
 	    clock_iso(g->live_ms, to, sizeof(to)), n->channels, n->filled, n->refused, n->failed,
 	    n->skipped, n->requests, n->recovered, n->known, n->unasked_ms,
 	    g->done_ms > g->live_ms ? g->done_ms - g->live_ms : 0);
+	moment_say(MOMENT_GAP, "", "%s: %" PRIu64 " of %" PRIu64 " channels, %" PRIu64
+	    " messages recovered", backfill_whole(g) ? "filled" : "not whole", n->filled, n->channels,
+	    n->recovered);
 }
 
 /* ---- a page ---- */
@@ -340,6 +344,8 @@ begin(struct fetchgap *fg, uint64_t from_ms)
 	log_notice("gap begins: from=%s channels=%" PRIu64 " of them to ask=%zu%s",
 	    clock_iso(from_ms, from, sizeof(from)), fg->gap.counts.channels, fg->gap.rows_n,
 	    fg->cfg->backfill ? "" : " (backfill = false)");
+	moment_say(MOMENT_GAP, "", "from %s: %zu of %" PRIu64 " channels are asked", from,
+	    fg->gap.rows_n, fg->gap.counts.channels);
 }
 
 /* ---- outside ---- */

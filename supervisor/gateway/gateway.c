@@ -23,6 +23,7 @@
 #include "supervisor/gateway/lwsloop.h"
 #include "supervisor/gateway/payload.h"
 #include "supervisor/gateway/session.h"
+#include "supervisor/moments.h"
 
 #define MESSAGE_MAX_BYTES	(64u << 20)
 #define GATHER_KEEP_BYTES	(1u << 20)
@@ -734,6 +735,8 @@ op_moved(void *arg, enum sess_state from, enum sess_event why)
 
 	log_info("%s.%u %s -> %s ev=%s seq=%llu", g->tag, g->sess.generation, sess_state_name(from),
 	    sess_state_name(g->sess.state), sess_event_name(why), (unsigned long long)g->ident.seq);
+	moment_say(MOMENT_GATEWAY, g->tag, "%s -> %s (%s)", sess_state_name(from),
+	    sess_state_name(g->sess.state), sess_event_name(why));
 }
 
 static void
@@ -839,6 +842,7 @@ op_lost(void *arg)
 	COUNT(gateway_lost);
 	log_warnx("%s session lost: what is said until the next one is live has to be asked for seq=%llu",
 	    g->tag, (unsigned long long)g->ident.seq);
+	moment_say(MOMENT_LOST, g->tag, "after seq %llu", (unsigned long long)g->ident.seq);
 	g->ident.session_id[0] = g->ident.resume_url[0] = '\0';
 	g->ident.seq = 0;
 	g->refused = g->bad = false;

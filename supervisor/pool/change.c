@@ -13,6 +13,7 @@
 #include "common/count.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "supervisor/moments.h"
 #include "supervisor/pool/place.h"
 #include "supervisor/pool/proc.h"
 #include "supervisor/pool/recycle.h"
@@ -184,6 +185,7 @@ place_inherit(struct holder *heir)
 		pl->recycling = false;
 	}
 	log_notice("%s took over from #%" PRIu64, child_tag(heir->child), old->generation);
+	moment_say(MOMENT_TAKEOVER, child_tag(heir->child), "from #%" PRIu64, old->generation);
 	holder_stop(old, "taken over from before it was ready");
 }
 
@@ -202,6 +204,8 @@ heir_lost(struct place *pl)
 	snprintf(pl->lost_text, sizeof(pl->lost_text), "%s", o == NULL ? "it ended" : o->text);
 	log_err("%s#%" PRIu64 " stays in place: its successor #%" PRIu64 " did not get ready: %s",
 	    pl->name, pl->at->generation, pl->lost, pl->lost_text);
+	moment_say(MOMENT_ROLLBACK, pl->name, "successor #%" PRIu64 " did not get ready: %s", pl->lost,
+	    pl->lost_text);
 }
 
 static void

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/log.h"
 #include "supervisor/pool/place.h"
 
 static void
@@ -73,7 +72,7 @@ hello_options(const struct pool *p, struct buf *b)
 	const struct cfg	*cfg = p->pools->cfg;
 
 	option_str(b, "log_level", cfg->log_level);
-	option_str(b, "trace", log_traced());
+	option_str(b, "trace", p->pools->traced);
 	if (p->command.n == 0 && strcmp(p->role, "chat") == 0 && cfg_chat_model(cfg) != NULL)
 		options_for_chat(cfg, b);
 	if (p->web) {

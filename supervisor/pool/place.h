@@ -94,6 +94,7 @@ struct pools {
 	struct fence		*fence;		/* of programs of pools' own */
 	struct journal		*journal;
 	char			*program;
+	char			 traced[256];	/* what -T said: what workers are told does not change */
 	struct pools_ops	 ops;
 	void			*arg;
 	struct pool		**list;		/* rest first */

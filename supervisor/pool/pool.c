@@ -20,6 +20,7 @@
 #include "supervisor/pool/place.h"
 #include "supervisor/pool/privs.h"
 #include "supervisor/pool/proc.h"
+#include "supervisor/moments.h"
 #include "supervisor/pool/recycle.h"
 
 #define REST_WORKERS	2	/* one active, one warm */
@@ -58,6 +59,7 @@ tell_drain(struct holder *h, uint64_t finish_ms, uint64_t last_word_ms)
 	h->last_word_ms = last_word_ms;
 	timer_arm_at(h->timer, end);
 	child_drain(h->child, finish_ms, last_word_ms);
+	moment_say(MOMENT_DRAIN, child_tag(h->child), "%" PRIu64 " s to finish", finish_ms / 1000);
 	if (!h->told) {
 		h->told = true;
 		ps->ops.on_draining(ps->arg, h->child);
@@ -118,11 +120,15 @@ op_retry(struct slot *s, uint64_t ms)
 
 	h->retry_at = mono_add_ms(loop_now(h->place->pool->pools->loop), ms);
 	timer_arm_ms(h->timer, ms);
-	if (s->state == SLOT_FAILED)
+	if (s->state == SLOT_FAILED) {
 		log_err("%s failed: too many deaths too fast, retried in_ms=%" PRIu64,
 		    h->place->name, ms);
-	else
+		moment_say(MOMENT_FAILED, h->place->name, "too many deaths too fast, tried again in %"
+		    PRIu64 " ms", ms);
+	} else {
 		log_notice("%s starts again in_ms=%" PRIu64, h->place->name, ms);
+		moment_say(MOMENT_AGAIN, h->place->name, "starts again in %" PRIu64 " ms", ms);
+	}
 }
 
 static void
@@ -135,6 +141,7 @@ op_up(struct slot *s)
 	h->up_order = ++ps->ups;
 	log_info("%s ready age_ms=%" PRIu64 " pid=%d", child_tag(h->child),
 	    child_age_ms(h->child), (int)child_pid(h->child));
+	moment_say(MOMENT_READY, child_tag(h->child), "after %" PRIu64 " ms", child_age_ms(h->child));
 	if (ps->self.user != 0)
 		(void)child_send(h->child, MSG_SELF, &ps->self);
 	ps->ops.on_up(ps->arg, h->child);
@@ -239,11 +246,13 @@ op_spawn(struct slot *s)
 		snprintf(o.tag, sizeof(o.tag), "%s#%" PRIu64, pl->name, h->generation);
 		snprintf(o.text, sizeof(o.text), "could not be started: %s", why);
 		log_err("%s %s", o.tag, o.text);
+		moment_say(MOMENT_DEATH, o.tag, "%s", o.text);
 		bury_in(p, pl->no, &o);
 		(void)slot_gone(s, &d);
 		return;
 	}
 	record_child(ps, h->child);
+	moment_say(MOMENT_START, child_tag(h->child), "pid %d", (int)child_pid(h->child));
 	(void)slot_event(s, SLEV_SPAWNED);
 }
 
@@ -397,6 +406,7 @@ child_dead(void *arg, struct child *c, const struct obituary *dead)
 
 	assert(h->child == c);
 	log_death(o);
+	moment_say(MOMENT_DEATH, o->tag, "%s", o->text);
 	count_death(o);
 	if (ps->journal != NULL)
 		journal_child_gone(ps->journal, child_pid(c));
@@ -405,8 +415,10 @@ child_dead(void *arg, struct child *c, const struct obituary *dead)
 		ps->ops.on_down(ps->arg, c, o);
 	child_free(&h->child);
 	(void)slot_gone(&h->slot, &d);
-	if (h->slot.state == SLOT_HELD)
+	if (h->slot.state == SLOT_HELD) {
 		log_err("%s is held until an operator restarts it", pl->name);
+		moment_say(MOMENT_HELD, pl->name, "held until an operator restarts it");
+	}
 }
 
 static const struct child_ops child_ops = {
@@ -622,6 +634,7 @@ pools_new(struct loop *l, const struct cfg *cfg, const char *conf, struct journa
 	ps->cfg = cfg;
 	ps->journal = j;
 	ps->program = mem_strdup(program);
+	snprintf(ps->traced, sizeof(ps->traced), "%s", log_traced());
 	ps->ops = *ops;
 	ps->arg = arg;
 	cgroups_init(&ps->cgroups, cfg->cgroup);
