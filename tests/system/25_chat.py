@@ -257,6 +257,7 @@ def test_a_model_that_fails_says_one_sentence(polite, model, chats):
     idle(bot)
     content = polite.replies_to(said["id"])[0]["content"]
     assert content.startswith("\u26a0 ") and "\n" not in content and model.key not in content
+    assert bot.logged(r" err bulkheadd: chat\.\d#1 \w+ model failed: \w+ status=401"), "its administrator sees it"
     model.calm()
     model.script(text="Better.")
     answered(bot, polite, polite.say(channel, f"{call(polite)} and now?"), "Better.")

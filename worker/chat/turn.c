@@ -230,8 +230,9 @@ end_badly(struct turn *t, const struct failure *f, const char *id, uint64_t wait
 	snprintf(own, sizeof(own), "%llx", (unsigned long long)t->event->delivery);
 	failure_sentence(f, t->chat->model_name, id != NULL && *id != '\0' ? id : own, wait_ms, &b);
 	span_copy(buf_span(&b), text, sizeof(text));
-	log_warnx("%s model failed: %s status=%u id=%s: %s", own, failure_name(f->class), f->status,
-	    id == NULL ? "" : id, f->message);
+	/* What goes on until somebody looks after it, a refused key say, is an error. */
+	(failure_alerts(f->class) ? log_err : log_warnx)("%s model failed: %s status=%u id=%s: %s",
+	    own, failure_name(f->class), f->status, id == NULL ? "" : id, f->message);
 	turn_end(t, END_ERROR, text);
 	buf_fini(&b);
 }
