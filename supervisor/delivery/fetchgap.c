@@ -512,22 +512,24 @@ fetchgap_why(struct fetchgap *fg, char *dst, size_t dst_bytes)
 	const struct journal_gap	*g;
 	const struct gap_counts		*n;
 	uint64_t			 now_ms = clock_wall_ms(), ago_ms;
+	unsigned long long		 done, left;
 	char				 text[24];
 
 	if (fg == NULL || !fg->any)
 		return false;
 	g = &fg->gap;
 	n = &g->counts;
+	left = n->failed + n->skipped;
+	done = n->filled + n->refused + left;
 	ago_ms = now_ms > g->lost_ms ? now_ms - g->lost_ms : 0;
 	clock_human_ms(ago_ms, text, sizeof(text));
 	if (g->due)
-		snprintf(dst, dst_bytes, because_GAP_DUE, text,
-		    (unsigned long long)(n->filled + n->refused + n->failed + n->skipped),
+		snprintf(dst, dst_bytes, because_GAP_DUE, text, done,
 		    (unsigned long long)n->channels);
 	else if (ago_ms < SHOWN_MS && !backfill_whole(g))
-		snprintf(dst, dst_bytes, because_GAP_LEFT, text,
-		    (unsigned long long)(n->failed + n->skipped),
-		    (unsigned long long)n->channels, n->unasked_ms > 0 ? ", and what is too long ago in all" : "");
+		snprintf(dst, dst_bytes, because_GAP_LEFT, text, left,
+		    (unsigned long long)n->channels,
+		    n->unasked_ms > 0 ? ", and what is too long ago in all" : "");
 	else
 		return false;
 	return true;

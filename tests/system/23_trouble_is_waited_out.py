@@ -54,6 +54,21 @@ def test_an_api_that_is_down(polite, bots, status):
     assert bot.status()["health"] == "ok", "nothing is set aside"
 
 
+@pytest.mark.parametrize("text", ["!ping", "!stream 5"])
+def test_a_token_that_died(polite, bots, text):
+    """What came in before anybody noticed was acked with the 401 and never answered; it waits for the new token."""
+    bot = bots(polite, pools={"echo": {"workers": 2}}, drain=0.2, last_word=0.2)
+    bot.start().ready()
+    polite.fail(None, 401, method="POST")
+    messages = [polite.say(polite.channels[i], text) for i in range(3)]
+    wait_for(lambda: bot.log().count("Discord refused the token") >= 9, 30, "each met it, and asked again")
+    assert bot.stop() == 0 and not polite.answers()
+    polite.calm()
+    bot.start().ready()
+    assert polite.wait(lambda: all(polite.replies_to(m["id"]) for m in messages), 20)
+    assert len(polite.answers()) == 3 and bot.status()["deliveries"]["aside"] == 0
+
+
 def test_the_lock_ends_with_its_owner(polite, bots):
     """Killed between fork and exec of a worker, it left a flock with the child: its successor exited with 73 (seen
     once in 125 kills).  A lock of the process itself is gone with it."""

@@ -312,7 +312,11 @@ ask(void *arg)
 	t->ops->send(t->arg, MSG_CALL, &c->asked);
 }
 
-/* Trouble of Discord or of the way there, not of this delivery. */
+/*
+ * Trouble of Discord or of the way there, not of this delivery.  A token that was refused is no
+ * reason to give an answer up: the operator puts a new one in and starts again, and what is open
+ * then is answered.
+ */
 static bool
 may_pass(const struct msg_RESULT *r)
 {
@@ -323,6 +327,7 @@ may_pass(const struct msg_RESULT *r)
 	case ERR_EUNREACHABLE:
 	case ERR_ERETRY:
 	case ERR_ELIMITED:
+	case ERR_ETOKEN:
 		return true;
 	case ERR_EHTTP:
 		return r->status >= 500;
