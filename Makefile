@@ -69,6 +69,7 @@ SUPERVISOR_SRCS := \
 	supervisor/control/monitor.c \
 	supervisor/moments.c \
 	supervisor/wiring.c supervisor/start.c supervisor/stop.c supervisor/reload.c \
+	supervisor/policy.c supervisor/init.c \
 	supervisor/upgrade.c supervisor/handover.c supervisor/xdoc.c
 
 WORKER_SRCS := \
@@ -324,6 +325,9 @@ DOCDIR	= $(PREFIX)/share/doc/bulkhead
 DATADIR	= $(PREFIX)/share/bulkhead
 UNITDIR	?= $(PREFIX)/lib/systemd/system
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+BASHDIR	?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR	?= $(PREFIX)/share/zsh/site-functions
+FISHDIR	?= $(PREFIX)/share/fish/vendor_completions.d
 CONFDIR	?= /etc/bulkhead
 UNITS	:= bulkhead.service bulkhead@.service
 EXAMPLES := $(wildcard worker/examples/*.py)
@@ -339,13 +343,16 @@ install: install-files
 	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory install-host; fi
 
 install-files: all
-	install -d $(addprefix $(DESTDIR),$(BINDIR) $(addprefix $(MANDIR)/man,1 5 7 8) $(UNITDIR) $(SYSUSERSDIR) \
+	install -d $(addprefix $(DESTDIR),$(BINDIR) $(addprefix $(MANDIR)/man,1 5 7 8) $(BASHDIR) $(ZSHDIR) $(FISHDIR) $(UNITDIR) $(SYSUSERSDIR) \
 	    $(DOCDIR) $(DATADIR)/examples $(DATADIR)/prometheus $(DATADIR)/s6/bulkhead $(DATADIR)/runit/bulkhead $(CONFDIR))
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(BINDIR)/
 	install -m 644 $(MAN1) $(DESTDIR)$(MANDIR)/man1/
 	install -m 644 $(MAN5) $(DESTDIR)$(MANDIR)/man5/
 	install -m 644 $(MAN7) $(DESTDIR)$(MANDIR)/man7/
 	install -m 644 $(MAN8) $(DESTDIR)$(MANDIR)/man8/
+	install -m 644 scripts/completions/bulkheadctl $(DESTDIR)$(BASHDIR)/
+	install -m 644 scripts/completions/_bulkheadctl $(DESTDIR)$(ZSHDIR)/
+	install -m 644 scripts/completions/bulkheadctl.fish $(DESTDIR)$(FISHDIR)/
 	install -m 644 LICENSE README.md scripts/bulkhead.conf $(DESTDIR)$(DOCDIR)/
 	install -m 644 proto/README.md $(DESTDIR)$(DOCDIR)/protocol.md
 	install -m 644 proto/contract.h proto/messages.def $(DESTDIR)$(DOCDIR)/
@@ -372,6 +379,7 @@ uninstall:
 	    $(addprefix $(DESTDIR)$(MANDIR)/man5/,$(notdir $(MAN5))) \
 	    $(addprefix $(DESTDIR)$(MANDIR)/man7/,$(notdir $(MAN7))) \
 	    $(addprefix $(DESTDIR)$(MANDIR)/man8/,$(notdir $(MAN8))) \
+	    $(DESTDIR)$(BASHDIR)/bulkheadctl $(DESTDIR)$(ZSHDIR)/_bulkheadctl $(DESTDIR)$(FISHDIR)/bulkheadctl.fish \
 	    $(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS)) $(DESTDIR)$(SYSUSERSDIR)/bulkhead.conf
 	rm -rf $(DESTDIR)$(DOCDIR) $(DESTDIR)$(DATADIR)
 	@echo '$(DESTDIR)$(CONFDIR) and the user bulkhead stay'

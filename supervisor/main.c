@@ -19,6 +19,8 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "proto/contract.h"
+#include "supervisor/init.h"
+#include "supervisor/policy.h"
 #include "supervisor/run.h"
 #include "supervisor/upgrade.h"
 #include "supervisor/xdoc.h"
@@ -31,10 +33,13 @@ usage(FILE *to)
 	fprintf(to,
 	    "usage: bulkheadd [-c FILE] [-T CLASS,...] [--no-gateway] [--faults]\n"
 	    "       bulkheadd -n [-c FILE]          check the configuration and exit\n"
+	    "       bulkheadd --init [-c FILE]      ask five questions, write the configuration\n"
 	    "       bulkheadd -x proto|options|counters|histograms|commands|errors|events|faults|lanes|moments|reasons\n"
 	    "\n"
 	    "  -c, --config FILE   configuration, default " CONF_DEFAULT "\n"
-	    "  -n, --check         read the configuration, say what is wrong with it, exit 0 or %d\n"
+	    "  -n, --check         read the configuration, say what is wrong with it or what it amounts to,\n"
+	    "                      exit %d or 0\n"
+	    "      --init          write FILE from five answers; never over one that is there\n"
 	    "  -T, --trace LIST    trace classes: gateway, chan, rest, route, or all\n"
 	    "      --no-gateway    start everything but the connection to Discord's gateway\n"
 	    "      --ready-fd N    a newline on descriptor N says that it is ready (s6)\n"
@@ -127,6 +132,18 @@ printed(void)
 	return BULKHEADD_EXIT_FAIL;
 }
 
+static void
+print_policy(const struct cfg *cfg)
+{
+	struct buf	 text = { 0 };
+	struct span	 s;
+
+	(void)policy_put(cfg, &text);
+	s = buf_span(&text);
+	(void)fwrite(s.p, 1, s.n, stdout);
+	buf_fini(&text);
+}
+
 /* Of --ready-fd: open, not a standard one, and closed to what we start. */
 static bool
 is_descriptor(const char *text, int *fd_r)
@@ -146,6 +163,7 @@ main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "config", required_argument, NULL, 'c' },
 		{ "check", no_argument, NULL, 'n' },
+		{ "init", no_argument, NULL, 'I' },
 		{ "trace", required_argument, NULL, 'T' },
 		{ "explain", required_argument, NULL, 'x' },
 		{ "no-gateway", no_argument, NULL, 'g' },
@@ -161,7 +179,7 @@ main(int argc, char **argv)
 	const char	*explain = NULL, *trace = NULL, *why;
 	char		*errors = NULL, text[256];
 	static const int held[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2 };
-	bool		 check = false, handed;
+	bool		 check = false, init = false, handed;
 	sigset_t	 block, end;
 	int		 ch, end_fd;
 
@@ -172,6 +190,7 @@ main(int argc, char **argv)
 		switch (ch) {
 		case 'c': sup->conf = optarg; break;
 		case 'n': check = true; break;
+		case 'I': init = true; break;
 		case 'T': trace = optarg; break;
 		case 'x': explain = optarg; break;
 		case 'g': sup->no_gateway = true; break;
@@ -201,6 +220,8 @@ main(int argc, char **argv)
 		return BULKHEADD_EXIT_USAGE;
 	}
 	keep_memory();
+	if (init)
+		return init_main(sup->conf);
 	if (explain != NULL && strcmp(explain, "config") == 0)
 		return config_child(sup->conf, !sup->no_gateway);
 	if (explain != NULL)
@@ -250,6 +271,8 @@ main(int argc, char **argv)
 			ch = BULKHEADD_EXIT_FAIL;
 		else
 			printf("%s: ok\n", sup->conf);
+		if (ch == BULKHEADD_EXIT_OK && !handed)
+			print_policy(sup->cfg);
 		cfg_unload(&sup->cfg);
 		return ch == BULKHEADD_EXIT_OK ? printed() : ch;
 	}

@@ -1,0 +1,42 @@
+"""Completions know every command, and ask the running bot for its names."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from bot import ROOT
+
+FILES = ROOT / "scripts/completions"
+COMMANDS = re.findall(r"^CMD\((\w+),", (ROOT / "proto/ctlcmds.def").read_text(), re.M)
+
+
+def complete(bot, *words):
+    """What bash offers for the last of the words."""
+    script = ('source "$1"; shift; PATH=$1:$PATH; shift; COMP_WORDS=(bulkheadctl "$@"); COMP_CWORD=$#; _bulkheadctl; '
+              'printf "%s\\n" "${COMPREPLY[@]}"')
+    done = subprocess.run(["bash", "-c", script, "bash", FILES / "bulkheadctl", bot.build, *words], capture_output=True,
+                          text=True, check=True, timeout=20)
+    assert not done.stderr, done.stderr
+    return done.stdout.split()
+
+
+def test_bash(polite, bots):
+    bot = bots(polite, pools={"echo": {"workers": 2}}, args=["--no-gateway"]).start().ready()
+    assert set(COMMANDS) <= set(complete(bot, "")) and complete(bot, "stat") == ["status"]
+    assert {"pools", "workers", "dead", "config"} <= set(complete(bot, "show", ""))
+    assert complete(bot, "-j", "show", "cou") == ["counters"] and "--watch" in complete(bot, "status", "--")
+    at = ["-s", str(bot.socket)]
+    assert {"echo", "echo.0", "echo.1", "rest.0", "--rolling"} <= set(complete(bot, *at, "restart", ""))
+    assert complete(bot, *at, "drain", "echo.1") == ["echo.1"]
+    assert complete(bot, "-s", "/nowhere", "drain", "e") == [], "nobody answers, nothing is offered"
+    assert set(complete(bot, "log", "")) == {"debug", "info", "notice", "warning", "err"}
+
+
+@pytest.mark.parametrize("shell, name", [("bash", "bulkheadctl"), ("zsh", "_bulkheadctl"), ("fish", "bulkheadctl.fish")])
+def test_form(shell, name):
+    text = (FILES / name).read_text()
+    assert all(re.search(rf"\b{command}\b", text) for command in COMMANDS)
+    if shutil.which(shell):
+        subprocess.run([shell, "-n", FILES / name], check=True, timeout=20)
