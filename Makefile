@@ -344,7 +344,7 @@ install: install-files
 
 install-files: all
 	install -d $(addprefix $(DESTDIR),$(BINDIR) $(addprefix $(MANDIR)/man,1 5 7 8) $(BASHDIR) $(ZSHDIR) $(FISHDIR) $(UNITDIR) $(SYSUSERSDIR) \
-	    $(DOCDIR) $(DATADIR)/examples $(DATADIR)/prometheus $(DATADIR)/s6/bulkhead $(DATADIR)/runit/bulkhead $(CONFDIR))
+	    $(DOCDIR) $(DATADIR)/examples $(DATADIR)/schema $(DATADIR)/prometheus $(DATADIR)/s6/bulkhead $(DATADIR)/runit/bulkhead $(CONFDIR))
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(BINDIR)/
 	install -m 644 $(MAN1) $(DESTDIR)$(MANDIR)/man1/
 	install -m 644 $(MAN5) $(DESTDIR)$(MANDIR)/man5/
@@ -358,6 +358,7 @@ install-files: all
 	install -m 644 proto/contract.h proto/messages.def $(DESTDIR)$(DOCDIR)/
 	install -m 644 scripts/prometheus/bulkhead.rules.yml $(DESTDIR)$(DATADIR)/prometheus/
 	$(if $(EXAMPLES),install -m 755 $(EXAMPLES) $(DESTDIR)$(DATADIR)/examples/)
+	install -m 644 proto/schema/*.json $(DESTDIR)$(DATADIR)/schema/
 	cp scripts/s6/bulkhead/* $(DESTDIR)$(DATADIR)/s6/bulkhead/
 	cp scripts/runit/bulkhead/* $(DESTDIR)$(DATADIR)/runit/bulkhead/
 	for u in $(UNITS); do sed 's|@bindir@|$(BINDIR)|' scripts/systemd/$$u >$(DESTDIR)$(UNITDIR)/$$u; done
