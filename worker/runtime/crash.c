@@ -25,6 +25,9 @@
 static const int	 signals[] = { SIGABRT,
 #ifndef __SANITIZE_ADDRESS__
 	SIGSEGV, SIGBUS, SIGFPE, SIGILL,
+#define REPORTED_BY_US	true
+#else
+#define REPORTED_BY_US	false
 #endif
 };
 
@@ -146,4 +149,12 @@ crash_init(void)
 	sigemptyset(&sa.sa_mask);
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		(void)sigaction(signals[i], &sa, NULL);
+}
+
+void
+crash_planned(void)
+{
+	if (!REPORTED_BY_US)
+		(void)signal(SIGSEGV, SIG_DFL);
+	(void)raise(SIGSEGV);
 }

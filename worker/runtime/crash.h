@@ -11,5 +11,10 @@
 
 /* Once, at the start: afterwards the handler allocates nothing. */
 void	 crash_init(void);
+/*
+ * Die as a fault point wants it.  In builds with AddressSanitizer without its report, which is kept
+ * for crashes that nobody planned.
+ */
+void	 crash_planned(void);
 
 #endif

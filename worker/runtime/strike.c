@@ -9,6 +9,7 @@
 
 #include "common/fault.h"
 #include "common/mem.h"
+#include "worker/runtime/crash.h"
 #include "worker/runtime/strike.h"
 
 #define EAT_MIB		64
@@ -56,7 +57,7 @@ strike_delivery(struct span body)
 	if (!fault_armed_any())
 		return;
 	if (fault_hits(FAULT_WORKER_CRASH, body))
-		raise(SIGSEGV);
+		crash_planned();
 	if (fault_hits(FAULT_WORKER_STOP, body))
 		raise(SIGSTOP);
 	if (fault_hits(FAULT_WORKER_EAT, body))
