@@ -895,9 +895,12 @@ make_body(const char *text, const char *content)
 
 	if (text != NULL) {
 		body = json_loads(text, 0, &error);
-		if (!json_is_object(body))
+		if (body == NULL)
 			errx(CTL_EXIT_USAGE, "--body is not a JSON object: %s", error.text);
-		return body;
+		if (json_is_object(body))
+			return body;
+		json_decref(body);
+		errx(CTL_EXIT_USAGE, "--body is not a JSON object: it is something else");
 	}
 	(void)clock_iso(clock_wall_ms(), stamp, sizeof(stamp));
 	body = json_pack("{s:i, s:s, s:s, s:n, s:b, s:b, s:[], s:[], s:[], s:[], s:b, s:i,"
