@@ -223,12 +223,14 @@ def test_built_in_workers_are_confined(secretive, bots):
         bot.write_conf(bot.conf.read_text() + f'model "m" {{ base_url = "{model.url}"  name = "{model.model}" }}\n')
         bot.start().ready()
         sanitized = b"__asan_init" in (bot.build / "bulkhead-worker").read_bytes()
+        # A container may have put a filter on all that runs in it.
+        filtered = "Seccomp:\t2\n" in pathlib.Path("/proc/self/status").read_text()
         for name in ("rest.0", "rest.1", "chat.0", "echo.0"):
             got = wait_for(lambda n=name: bot.ask("show", "worker", n).get("confined"), 10, "it was looked at")
-            assert got["no_new_privs"] and got["seccomp"] != sanitized
+            assert got["no_new_privs"] and got["seccomp"] == (filtered or not sanitized)
             assert got["landlock"] == (0 if sanitized else LANDLOCK)
             status = pathlib.Path(f"/proc/{bot.worker(name)['pid']}/status").read_text()
-            assert "NoNewPrivs:\t1\n" in status and f"Seccomp:\t{0 if sanitized else 2}\n" in status
+            assert "NoNewPrivs:\t1\n" in status and f"Seccomp:\t{2 if filtered or not sanitized else 0}\n" in status
 
 
 def test_no_secret_is_written(secretive, bots):
