@@ -283,19 +283,24 @@ static const char *
 peer_refused(struct control *ct, int fd, struct ucred *cred)
 {
 	socklen_t	 bytes = sizeof(*cred);
+	bool		 ours = false, hidden = false;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, cred, &bytes) == -1)
 		return "the peer has no credentials";
 	if (cred->uid != 0 && cred->uid != geteuid() && !in_our_group(fd, cred))
 		return "only root, the user of the supervisor and its group may ask";
+	/* A worker's child can hide there; one of another user it cannot be: no_new_privs. */
+	if (cred->pid != 0 && ct->sup->pools != NULL) {
+		ours = pools_owns_pid(ct->sup->pools, cred->pid, false);
+		hidden = cred->uid == geteuid() &&
+		    pools_owns_pid(ct->sup->pools, cred->pid, true);
+	}
+	/* Asked last: while it lives, what was just read is about it and not about its successor. */
 	if (has_ended(fd, cred->pid))
 		return "who connected has ended: whose child it was cannot be told";
-	if (cred->pid != 0 && ct->sup->pools != NULL &&
-	    pools_owns_pid(ct->sup->pools, cred->pid, false))
+	if (ours)
 		return "a worker may not control its supervisor";
-	/* A worker's child can hide there; one of another user it cannot be: no_new_privs. */
-	if (cred->pid != 0 && ct->sup->pools != NULL && cred->uid == geteuid() &&
-	    pools_owns_pid(ct->sup->pools, cred->pid, true))
+	if (hidden)
 		return "/proc does not show whose child it is (hidepid): ask as root, or as"
 		    " another member of the group";
 	if (ct->clients_n >= CLIENTS_MAX)

@@ -39,6 +39,7 @@
 #define LINES_PER_SECOND	200	/* of one child, stderr and LOG together */
 #define LINK_GRACE_MS		1000	/* from the end of the link to that of the process */
 #define OUT_MAX_BYTES		(2u * PROTO_FRAME_MAX)
+#define PONG_BACKLOG_BYTES	(1u << 20)	/* unread by it: no PONG on top */
 #define LOOK_USE_MS		1000	/* between two looks at memory and descriptors */
 #define SESSIONS_MAX		4
 #define ABANDON_MS		200
@@ -320,7 +321,8 @@ take(struct child *c, const struct msg_in *in, const char **why_r)
 	case MSG_PING: {
 		struct msg_PONG	 pong = { .cookie = in->PING.cookie };
 
-		(void)child_send(c, MSG_PONG, &pong);
+		if (child_unread_bytes(c) <= PONG_BACKLOG_BYTES)
+			(void)child_send(c, MSG_PONG, &pong);
 		return 0;
 	}
 	case MSG_READY:

@@ -17,6 +17,7 @@ from bot import ROOT, alive, build_dir, wait_for
 from fakediscord import threaded
 from fakemodel.threaded import FakeModel
 
+ASAN = "asan" in os.environ.get("BULKHEAD_BUILD", "")
 TOKEN = "hostile.target.token-0123456789"
 KEY = "hostile-target-key-0123456789"
 NOBODY = 65534
@@ -65,7 +66,7 @@ def in_processes(secret, bot):
             try:
                 if secret.encode() in pathlib.Path(f"/proc/{pid}/{name}").read_bytes():
                     found.append((pid, name))
-            except PermissionError:
+            except (PermissionError, FileNotFoundError, ProcessLookupError):    # the last two: it has just ended
                 pass
     return found
 
@@ -156,6 +157,9 @@ def test_hostile(secretive, bots, place, user):
     attempt("noise 100" if user == "as it is" else "noise 10", 120)
     assert bot.log_path.stat().st_size < 20 << 20, "the log has a bound"
     attempt("flood")
+    if not ASAN:
+        status = pathlib.Path(f"/proc/{bot.pid}/status").read_text()
+        assert int(re.search(r"VmHWM:\s+(\d+)", status)[1]) < 24 << 10, "answers that nobody reads do not pile up"
     born = attempt("fork")["born"]
     assert bot.worker("hostile.0")["pid"] == hostile, "it could do all that, and had nothing of it"
     attempt("garbage")
