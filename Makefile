@@ -66,6 +66,7 @@ SUPERVISOR_SRCS := \
 	supervisor/control/calls.c supervisor/control/succession.c supervisor/control/streams.c supervisor/control/poolcalls.c \
 	supervisor/control/notify.c \
 	supervisor/control/life.c \
+	supervisor/control/quota.c \
 	supervisor/control/monitor.c \
 	supervisor/moments.c \
 	supervisor/wiring.c supervisor/start.c supervisor/stop.c supervisor/reload.c \
@@ -77,7 +78,7 @@ WORKER_SRCS := \
 	worker/web/page.c worker/web/statsd.c worker/web/web.c \
 	worker/runtime/crash.c worker/runtime/symbols.c worker/runtime/sandbox.c worker/runtime/strike.c worker/runtime/link.c worker/runtime/mailbox.c worker/runtime/task.c \
 	worker/runtime/session.c worker/runtime/curlloop.c \
-	worker/rest/limit.c worker/rest/limitstate.c worker/rest/lanes.c worker/rest/route.c worker/rest/rest.c \
+	worker/rest/limit.c worker/rest/limitshow.c worker/rest/limitstate.c worker/rest/lanes.c worker/rest/route.c worker/rest/rest.c \
 	worker/rest/split.c worker/rest/show.c worker/rest/stream.c worker/rest/growing.c \
 	worker/chat/sse.c worker/chat/provider.c worker/chat/failure.c worker/chat/body.c \
 	worker/chat/codec.c worker/chat/model.c \
@@ -86,6 +87,7 @@ WORKER_SRCS := \
 	worker/echo/echo.c worker/echo/recite.c
 
 CTL_SRCS := supervisor/ctl/main.c supervisor/ctl/link.c supervisor/ctl/follow.c supervisor/ctl/output.c supervisor/ctl/table.c supervisor/ctl/lifeout.c \
+	supervisor/ctl/quotaout.c \
 	supervisor/ctl/testworker.c supervisor/ctl/testlink.c
 
 PROGRAMS := $(BUILD)/bulkheadd $(BUILD)/bulkhead-worker $(BUILD)/bulkheadctl

@@ -79,6 +79,12 @@ struct board {
 #define CONTRACT_CRASH		"bulkhead crash: "
 #define CONTRACT_CRASH_END	"bulkhead crash: end"
 
+/*
+ * A verb of the service discord beside the methods of HTTP, for the supervisor alone: what the rest
+ * worker knows of the limits, as a JSON object in RESULT.body (proto/schema/show-buckets.json).
+ */
+#define PROTO_VERB_LIMITS	"LIMITS"
+
 enum state_kind { STATE_PART, STATE_ALL, STATE_LAST };	/* messages.def, STATE.kind */
 
 #endif

@@ -6,7 +6,7 @@ end
 complete -c bulkheadctl -n __fish_use_subcommand -a status -d 'one screen: health, gateway, pools, workers'
 complete -c bulkheadctl -n '__fish_seen_subcommand_from status' -a '--watch'
 complete -c bulkheadctl -n __fish_use_subcommand -a show -d 'one list in full'
-complete -c bulkheadctl -n '__fish_seen_subcommand_from show' -a 'pools workers worker deliveries dead sessions gaps counters config'
+complete -c bulkheadctl -n '__fish_seen_subcommand_from show' -a 'shards pools workers worker deliveries dead sessions buckets gaps counters config'
 complete -c bulkheadctl -n __fish_use_subcommand -a explain -d 'what happened to an event, step by step'
 complete -c bulkheadctl -n __fish_use_subcommand -a monitor -d 'follow starts, deaths, drains, gaps, reloads ... as they happen; until Ctrl-C'
 complete -c bulkheadctl -n __fish_use_subcommand -a dead -d 'dead letters: one in full, put back, or let go; ID of a delivery or a message'

@@ -609,6 +609,21 @@ calls_ask(struct calls *cs, const char *method, const char *path, struct span bo
 }
 
 void
+calls_limits(struct calls *cs, uint64_t deadline_ms, void (*fn)(void *, const struct msg_RESULT *),
+    void *arg)
+{
+	struct call	*c;
+
+	c = call_new(cs, SPAN(PROTO_VERB_LIMITS), SPAN("/"), SPAN_NONE, 0, 0);
+	c->changes = false;
+	c->lane = LANE_BULK;
+	c->fn = fn;
+	c->arg = arg;
+	due_set(cs, c, mono_add_ms(clock_mono(), deadline_ms));
+	send_or_keep(cs, c, SPAN_NONE);
+}
+
+void
 calls_forget(struct calls *cs, void *arg)
 {
 	struct call	*c, *next;

@@ -40,6 +40,9 @@ int		 calls_from_worker(struct calls *, struct child *, const struct msg_CALL *,
 void		 calls_ask(struct calls *, const char *method, const char *path, struct span body,
 		    uint64_t deadline_ms, void (*fn)(void *arg, const struct msg_RESULT *),
 		    void *arg);
+/* The same; in the body what the active rest worker knows of the limits (PROTO_VERB_LIMITS). */
+void		 calls_limits(struct calls *, uint64_t deadline_ms,
+		    void (*fn)(void *arg, const struct msg_RESULT *), void *arg);
 /* Forget a calls_ask whose asker is gone. */
 void		 calls_forget(struct calls *, void *arg);
 /* The same, and a rest worker that has it stops trying. */

@@ -16,6 +16,7 @@
 #include "supervisor/control/life.h"
 #include "supervisor/control/monitor.h"
 #include "supervisor/control/poolcalls.h"
+#include "supervisor/control/quota.h"
 #include "supervisor/control/status.h"
 
 enum privilege { READ, CHANGE };
@@ -94,17 +95,20 @@ cmd_show(struct client *cl, const struct ask *ask)
 {
 	static const struct {
 		const char	*name;
-		void		(*put)(struct sup *, struct buf *);
+		void		(*put)(struct sup *, struct buf *);	/* the whole answer, or */
+		void		(*run)(struct client *, const struct ask *);
 	} topics[] = {
-		{ "pools", status_pools },
-		{ "workers", status_workers },
-		{ "worker", NULL },			/* takes a name */
-		{ "deliveries", status_deliveries },
-		{ "dead", dead_list },
-		{ "sessions", status_sessions },
-		{ "counters", status_counters },
-		{ "gaps", status_gaps },
-		{ "config", show_config },
+		{ "shards", quota_shards, NULL },
+		{ "pools", status_pools, NULL },
+		{ "workers", status_workers, NULL },
+		{ "worker", NULL, show_worker },		/* takes a name */
+		{ "deliveries", status_deliveries, NULL },
+		{ "dead", dead_list, NULL },
+		{ "sessions", status_sessions, NULL },
+		{ "buckets", NULL, quota_buckets },		/* the rest worker knows */
+		{ "counters", status_counters, NULL },
+		{ "gaps", status_gaps, NULL },
+		{ "config", show_config, NULL },
 	};
 	const char	*names[sizeof(topics) / sizeof(*topics)];
 	const size_t	 n = sizeof(topics) / sizeof(*topics);
@@ -120,10 +124,10 @@ cmd_show(struct client *cl, const struct ask *ask)
 		    (int)(topic.n > 64 ? 64 : topic.n), topic.p,
 		    near == NULL ? "" : "did you mean '",
 		    near == NULL ? "see 'bulkheadctl help show'" : near, near == NULL ? "" : "'?");
-	} else if (topics[i].put == NULL) {
-		show_worker(cl, ask);
-	} else if (ask->words_n > 1) {
+	} else if (ask->words_n > 1 && topics[i].run != show_worker) {
 		client_endf(cl, CTL_EXIT_USAGE, "usage: bulkheadctl show %s", topics[i].name);
+	} else if (topics[i].run != NULL) {
+		topics[i].run(cl, ask);
 	} else {
 		topics[i].put(cl->control->sup, client_doc(cl));
 		client_answer(cl, CTL_EXIT_OK, "");

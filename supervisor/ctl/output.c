@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "supervisor/ctl/lifeout.h"
 #include "supervisor/ctl/output.h"
+#include "supervisor/ctl/quotaout.h"
 #include "supervisor/ctl/table.h"
 
 /* ---- reading the document ---- */
@@ -928,6 +929,10 @@ output_text(FILE *f, const char *verb, const char *topic, const json_t *doc,
 		print_sessions(f, doc, look);
 	else if (strcmp(topic, "counters") == 0)
 		print_counters(f, doc, look);
+	else if (strcmp(topic, "shards") == 0)
+		quotaout_shards(f, doc, look);
+	else if (strcmp(topic, "buckets") == 0)
+		quotaout_buckets(f, doc, look);
 	else if (strcmp(topic, "gaps") == 0)
 		print_gaps(f, doc);
 	else if (strcmp(topic, "config") == 0)

@@ -1114,6 +1114,7 @@ gw_status(struct gateway *g, struct gw_status *st)
 	st->state_ms = mono_is_never(g->sess.since) ? 0 : mono_ms_between(g->sess.since, t);
 	st->seq = g->ident.seq;
 	st->identifies_left = identify_left(&g->identify, clock_wall_ms());
+	st->identify_in_ms = identify_wait_ms(&g->identify, clock_wall_ms(), NULL);
 	st->dispatch_age_ms = mono_is_never(g->dispatch_at) ? UINT64_MAX :
 	    mono_ms_between(g->dispatch_at, t);
 	st->ack_age_ms = mono_is_never(g->ack_at) ? UINT64_MAX : mono_ms_between(g->ack_at, t);

@@ -104,6 +104,7 @@ struct gw_status {
 	uint64_t	 connects, identifies, resumes, zombies;
 	uint64_t	 probes, deafs;		/* asked for a sign; given up without one */
 	uint64_t	 identifies_left;	/* as GET /gateway/bot said; UINT64_MAX unknown */
+	uint64_t	 identify_in_ms;	/* until one may be sent; 0 now */
 	uint64_t	 dispatch_age_ms, ack_age_ms;	/* UINT64_MAX: never */
 	/* Heartbeat jitter: written time minus due time. */
 	uint64_t	 beat_jitter_max_us, beat_jitter_last_us, beats;

@@ -41,6 +41,15 @@ def test_shows(bot, polite):
     for words in (["workers"], ["worker", "echo.0"], ["deliveries"], ["sessions"], ["counters"], ["gaps"], ["config"]):
         assert bot.ctl("show", *words).strip(), words
         assert bot.ask("show", *words) is not None
+    used = next(b for b in bot.ask("show", "buckets")["buckets"] if b["route"] == f"POST /channels/{polite.channels[0]}/messages")
+    assert used["in_flight"] == 0 and (used["unlimited"] or used["limit"] >= used["remaining"])
+    text = bot.ctl("show", "buckets")
+    assert used["route"] in text and re.search(r"^requests \d+ of \d+ in the last second   waiting 0", text)
+    (shard,) = bot.ask("show", "shards")["shards"]
+    assert shard["live"] and shard["identifies"] == 1 and shard["seq"] > 0
+    text = bot.ctl("show", "shards")
+    assert re.search(r"^0 of 1 +READY", text, re.M) and re.search(r"^IDENTIFYs left today: \d+", text, re.M)
+    assert max(map(len, (text + bot.ctl("show", "buckets")).splitlines())) <= 100
     assert "echo" in bot.ctl("show", "config") and "(set)" in bot.ctl("show", "config")
     assert re.fullmatch(r"no gaps\nchannels whose last message is known, .*: \d+\n", bot.ctl("show", "gaps"))
     row = bot.ask("explain", message["id"])["deliveries"][0]

@@ -11,7 +11,7 @@ import pytest
 from bot import ROOT, wait_for
 
 SCHEMAS = {p.stem: json.loads(p.read_text()) for p in (ROOT / "proto/schema").glob("*.json")}
-TOPICS = ("pools", "workers", "deliveries", "dead", "sessions", "gaps", "counters", "config")
+TOPICS = ("shards", "pools", "workers", "deliveries", "dead", "sessions", "buckets", "gaps", "counters", "config")
 
 
 def check(name, document):

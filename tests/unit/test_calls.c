@@ -877,6 +877,36 @@ long_routes_compare(void **state)
 	assert_int_equal(a.error, ERR_EORDINAL);
 }
 
+static bool	 heard;
+
+static void
+on_limits(void *arg, const struct msg_RESULT *res)
+{
+	(void)arg;
+	assert_int_equal(res->error, ERR_OK);
+	assert_true(span_is(res->body, "{}"));
+	heard = true;
+}
+
+/* A read: its worker's death gives it to the next; and no handler may ask. */
+static void
+limits_are_asked_of_the_active_one(void **state)
+{
+	(void)state;
+	heard = false;
+	calls_service_up(calls, &r0);
+	calls_service_up(calls, &r1);
+	calls_limits(calls, 5000, on_limits, &heard);
+	assert_string_equal(r0.did, "LIMITS / ;");
+	die(&r0);
+	assert_string_equal(r1.did, "LIMITS / ;");
+	result(&r1, r1.wires[0], 0, 0, 0, "{}");
+	assert_true(heard);
+	ask(&a, 1, 1, 0, "LIMITS", "/");
+	assert_int_equal(a.error, ERR_EINVALID);
+	assert_int_equal(calls_open(calls), 0);
+}
+
 #define T(f)	cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -913,6 +943,7 @@ main(void)
 		T(the_last_ones_finish),
 		T(asked_from_inside),
 		T(long_routes_compare),
+		T(limits_are_asked_of_the_active_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -474,6 +474,47 @@ routes_are_told_apart(void **state)
 	assert_string_equal(text, "PATCH /webhooks/1/***/messages/@original");
 }
 
+/* What bulkheadctl show buckets gets. */
+static void
+shown_as_it_is(void **state)
+{
+	struct limit_ticket	 t = ticket("PATCH", "/channels/7/messages/8");
+	struct buf		 b = { 0 };
+	struct json_out		 o;
+	char			 text[ROUTE_SHOWN_MAX];
+
+	(void)state;
+	route_named(SPAN("PATCH"), SPAN("/channels/7/messages/8"), text);
+	assert_string_equal(text, "PATCH /channels/7/messages/{}");
+	go(&t, 0);
+	assert_false(limit_is_named(&t));
+	limit_name(&t, text);
+	assert_true(limit_is_named(&t));
+	/* The hash that the answer names makes another bucket; the name goes along. */
+	answer(&t, headers(200, "h", 5, 4, 2), 10);
+	json_out_init(&o, &b);
+	json_obj(&o);
+	limit_show(limit, &o, at(110));
+	json_obj_end(&o);
+	buf_add(&b, "", 1);
+	assert_non_null(strstr(b.p, "\"per_second\":50,\"last_second\":1,\"global_ms\":0"));
+	assert_non_null(strstr(b.p, "\"route\":\"PATCH /channels/7/messages/{}\",\"unlimited\":false,"
+	    "\"limit\":5,\"remaining\":4,\"reset_ms\":1950,\"in_flight\":0,\"idle_ms\":100}"));
+	buf_reset(&b);
+	json_out_init(&o, &b);
+	json_obj(&o);
+	limit_show(limit, &o, at(3000));
+	json_obj_end(&o);
+	buf_add(&b, "", 1);
+	/* Its window is over: all of it is left. */
+	assert_non_null(strstr(b.p, "\"limit\":5,\"remaining\":5,\"reset_ms\":0"));
+	buf_fini(&b);
+	route_named(SPAN("POST"), SPAN("/webhooks/1/secret"), text);
+	assert_string_equal(text, "POST /webhooks/1/***");
+	route_named(SPAN("PUT"), SPAN("/channels/1/messages/2/reactions/x/@me?y"), text);
+	assert_string_equal(text, "PUT /channels/1/messages/{}/reactions/{}/@me");
+}
+
 #define TEST(fn)	cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int
@@ -499,6 +540,7 @@ main(void)
 		TEST(idle_buckets_are_forgotten_and_their_number_is_bounded),
 		TEST(absurd_numbers_are_cut),
 		TEST(routes_are_told_apart),
+		TEST(shown_as_it_is),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
  */
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/mem.h"
 #include "worker/rest/limittab.h"
@@ -291,6 +292,18 @@ limit_sent(struct limit *l, struct limit_ticket *t, struct mono now)
 		l->window_news++;
 }
 
+bool
+limit_is_named(const struct limit_ticket *t)
+{
+	return t->bucket->shown[0] != '\0';
+}
+
+void
+limit_name(struct limit_ticket *t, const char *name)
+{
+	strlcpy(t->bucket->shown, name, sizeof(t->bucket->shown));
+}
+
 /* It has been counted, at the latest just now.  By and by its place is another one's. */
 static void
 counted(struct limit *l, struct limit_ticket *t, struct mono now)
@@ -399,7 +412,7 @@ limit_answer(struct limit *l, struct limit_ticket *t, const struct limit_answer 
 {
 	bool		 headers = a->hash.n > 0 && a->limit >= 0 && a->remaining >= 0 &&
 			    a->reset_after_s >= 0;
-	struct bucket	*b = t->bucket;
+	struct bucket	*b = t->bucket, *was;
 	enum limited	 limited = LIMITED_NOT;
 
 	counted(l, t, now);
@@ -416,8 +429,11 @@ limit_answer(struct limit *l, struct limit_ticket *t, const struct limit_answer 
 
 		if (id != b->id) {
 			limit_learn(l, t->route, id);
+			was = b;
 			b = limit_bucket(l, id, t->major, now);
 			changed(l, b);
+			if (b->shown[0] == '\0')
+				strlcpy(b->shown, was->shown, sizeof(b->shown));
 		}
 	}
 	if (a->status == 429)

@@ -24,6 +24,7 @@
 #define WORKER_LIMIT_H
 
 #include "common/clock.h"
+#include "common/json.h"
 #include "common/mem.h"
 #include "common/span.h"
 
@@ -32,6 +33,8 @@
 #define LIMIT_ROUTES_MAX	4096
 #define LIMIT_IDLE_MS		300000		/* a bucket unused for so long is forgotten */
 #define LIMIT_SLACK_MS		50		/* added to what Discord says: answers take time to travel */
+#define LIMIT_NAME_MAX		64		/* bytes */
+#define LIMIT_SHOWN_MAX		500		/* buckets */
 
 struct limit;
 struct bucket;
@@ -89,6 +92,15 @@ enum limited		 limit_answer(struct limit *, struct limit_ticket *,
 		    const struct limit_answer *, struct mono now);
 /* No answer will come. */
 void			 limit_lost(struct limit *, struct limit_ticket *, struct mono now);
+
+/*
+ * How people call the bucket of a request in flight; the first name stays.  A successor process does
+ * not know it.
+ */
+bool			 limit_is_named(const struct limit_ticket *);
+void			 limit_name(struct limit_ticket *, const char *);
+/* What is known, as members of an object; the buckets used last, at most LIMIT_SHOWN_MAX. */
+void			 limit_show(struct limit *, struct json_out *, struct mono now);
 
 bool			 limit_locked(const struct limit *);
 uint32_t		 limit_invalid_n(struct limit *, struct mono now);

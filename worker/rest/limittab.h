@@ -32,6 +32,7 @@ struct bucket {
 	bool			 changed;	/* in limit.bucket_news */
 	TAILQ_ENTRY(bucket)	 news;
 	uint64_t		 heard;		/* the limit_hear that made it what it is */
+	char			 shown[LIMIT_NAME_MAX];	/* a route of it, for people; "" not known */
 };
 
 /* What a route's hash is. */

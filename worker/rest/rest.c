@@ -317,6 +317,10 @@ go(void *arg, struct lane_item *item)
 	fill_late(rq);
 	h.body = buf_span(&rq->body);
 	limit_sent(r->limit, &rq->ticket, now);
+	if (!limit_is_named(&rq->ticket)) {
+		route_named(span_of(rq->method), span_of(rq->path), text);
+		limit_name(&rq->ticket, text);
+	}
 	error = http_start(r->http, r->session, &h, on_answer, rq, &rq->http);
 	if (error != ERR_OK) {
 		doom(rq, error);
@@ -733,6 +737,24 @@ request_new(struct rest *r, const struct msg_CALL *m)
 	return rq;
 }
 
+/* PROTO_VERB_LIMITS: what is known here, for people. */
+static void
+tell_limits(struct rest *r, uint64_t call)
+{
+	struct buf	 b = { 0 };
+	struct json_out	 o;
+
+	json_out_init(&o, &b);
+	json_obj(&o);
+	json_kv_u64(&o, "open", r->open_n);
+	json_kv_u64(&o, "on_wire", r->wire_n);
+	json_kv_u64(&o, "waiting", lanes_waiting_n(r->lanes));
+	limit_show(r->limit, &o, clock_mono());
+	json_obj_end(&o);
+	send_result(r, call, ERR_OK, 0, 0, NULL, buf_span(&b));
+	buf_fini(&b);
+}
+
 void
 rest_call(struct rest *r, const struct msg_CALL *m)
 {
@@ -740,6 +762,10 @@ rest_call(struct rest *r, const struct msg_CALL *m)
 	const char	*why = NULL;
 	enum error	 error;
 
+	if (span_is(m->verb, PROTO_VERB_LIMITS)) {
+		tell_limits(r, m->call);
+		return;
+	}
 	if (RB_FIND(requests, &r->requests, &key) != NULL) {
 		log_warnx("rest#%llu is open already: the second CALL is ignored",
 		    (unsigned long long)m->call);

@@ -26,6 +26,15 @@ is_parameter(size_t i, struct span first, struct span before, struct span seg)
 	    span_is(before, "templates");
 }
 
+/* How many segments behind the first one are the top-level resource. */
+static size_t
+majors_of(struct span first)
+{
+	if (span_is(first, "webhooks") || span_is(first, "interactions"))
+		return 2;
+	return span_is(first, "channels") || span_is(first, "guilds") ? 1 : 0;
+}
+
 void
 route_of(struct span method, struct span path, struct route *r)
 {
@@ -39,8 +48,7 @@ route_of(struct span method, struct span path, struct route *r)
 
 		if (i == 0)
 			first = seg;
-		majors_max = span_is(first, "webhooks") || span_is(first, "interactions") ? 2 :
-		    span_is(first, "channels") || span_is(first, "guilds") ? 1 : 0;
+		majors_max = majors_of(first);
 		if (parameter && i == majors + 1 && majors < majors_max) {
 			major = span_hash_add(major, seg);
 			majors++;
@@ -56,10 +64,10 @@ route_of(struct span method, struct span path, struct route *r)
 	r->rule = request_rule(method, path);
 }
 
-void
-route_shown(struct span method, struct span path, char dst[ROUTE_SHOWN_MAX])
+static void
+show(struct span method, struct span path, bool as_template, char dst[ROUTE_SHOWN_MAX])
 {
-	struct span	 rest = request_bare(path), first = SPAN_NONE, seg;
+	struct span	 rest = request_bare(path), first = SPAN_NONE, before = SPAN_NONE, seg, shown;
 	int		 n, used;
 
 	used = snprintf(dst, ROUTE_SHOWN_MAX, "%.*s ", (int)(method.n > 8 ? 8 : method.n),
@@ -67,10 +75,27 @@ route_shown(struct span method, struct span path, char dst[ROUTE_SHOWN_MAX])
 	for (size_t i = 0; request_segment(&rest, &seg) && used < ROUTE_SHOWN_MAX - 1; i++) {
 		if (i == 0)
 			first = seg;
+		shown = seg;
 		if (i == 2 && (span_is(first, "webhooks") || span_is(first, "interactions")))
-			seg = SPAN("***");
-		n = snprintf(dst + used, (size_t)(ROUTE_SHOWN_MAX - used), "/%.*s", (int)seg.n,
-		    seg.p);
+			shown = SPAN("***");
+		else if (as_template && !(i == 1 && majors_of(first) > 0) &&
+		    is_parameter(i, first, before, seg))
+			shown = SPAN("{}");
+		n = snprintf(dst + used, (size_t)(ROUTE_SHOWN_MAX - used), "/%.*s", (int)shown.n,
+		    shown.p);
 		used += n < ROUTE_SHOWN_MAX - used ? n : ROUTE_SHOWN_MAX - used - 1;
+		before = seg;
 	}
+}
+
+void
+route_shown(struct span method, struct span path, char dst[ROUTE_SHOWN_MAX])
+{
+	show(method, path, false, dst);
+}
+
+void
+route_named(struct span method, struct span path, char dst[ROUTE_SHOWN_MAX])
+{
+	show(method, path, true, dst);
 }

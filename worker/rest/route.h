@@ -28,5 +28,7 @@ void		 route_of(struct span method, struct span path, struct route *r);
  * METHOD and path for logs and reports: tokens of webhooks and interactions are masked, cut to fit.
  */
 void		 route_shown(struct span method, struct span path, char dst[ROUTE_SHOWN_MAX]);
+/* The same for all requests of one limit: parameters but the top-level ones are {}. */
+void		 route_named(struct span method, struct span path, char dst[ROUTE_SHOWN_MAX]);
 
 #endif

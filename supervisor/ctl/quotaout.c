@@ -1,0 +1,164 @@
+/*
+ * quotaout - see quotaout.h.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "supervisor/ctl/quotaout.h"
+#include "supervisor/ctl/table.h"
+
+static uint64_t
+u64_of(const json_t *o, const char *key)
+{
+	return (uint64_t)json_integer_value(json_object_get(o, key));
+}
+
+static bool
+has_number(const json_t *o, const char *key)
+{
+	return json_is_integer(json_object_get(o, key));
+}
+
+static const char *
+str_of(const json_t *o, const char *key)
+{
+	const char	*s = json_string_value(json_object_get(o, key));
+
+	return s == NULL || *s == '\0' ? "-" : s;
+}
+
+static void
+put_u64(struct table *t, size_t column, const json_t *o, const char *key)
+{
+	if (has_number(o, key))
+		put(t, column, "%" PRIu64, u64_of(o, key));
+	else
+		put(t, column, "-");
+}
+
+static void
+put_age(struct table *t, size_t column, const json_t *o, const char *key)
+{
+	if (has_number(o, key))
+		put_ms(t, column, u64_of(o, key));
+	else
+		put(t, column, "-");
+}
+
+void
+quotaout_shards(FILE *f, const json_t *doc, const struct look *look)
+{
+	static const char *const heads[] = {
+		"SHARD", "STATE", ">FOR", ">?SEQ", ">LATENCY", ">ACK", ">EVENT", ">?CONNECTS",
+		">?RESUMES", ">?IDENTIFIES", "LAST CLOSE"
+	};
+	const json_t	*s, *identify = json_object_get(doc, "identify");
+	struct table	 t;
+	char		 text[32];
+	size_t		 i;
+
+	table_init(&t, heads, sizeof(heads) / sizeof(*heads));
+	json_array_foreach(json_object_get(doc, "shards"), i, s) {
+		row(&t);
+		put(&t, 0, "%" PRIu64 " of %" PRIu64, u64_of(s, "shard"), u64_of(s, "shards"));
+		if (u64_of(s, "retry_in_ms") != 0)
+			put(&t, 1, "%s %s", str_of(s, "state"),
+			    clock_human_ms(u64_of(s, "retry_in_ms"), text, sizeof(text)));
+		else
+			put(&t, 1, "%s", str_of(s, "state"));
+		tint(&t, 1, json_is_true(json_object_get(s, "live")) ? GREEN : RED);
+		put_age(&t, 2, s, "state_ms");
+		put_u64(&t, 3, s, "seq");
+		if (has_number(s, "latency_us"))
+			put(&t, 4, "%.1f ms", (double)u64_of(s, "latency_us") / 1000);
+		else
+			put(&t, 4, "-");
+		put_age(&t, 5, s, "ack_age_ms");
+		put_age(&t, 6, s, "dispatch_age_ms");
+		put_u64(&t, 7, s, "connects");
+		put_u64(&t, 8, s, "resumes");
+		put_u64(&t, 9, s, "identifies");
+		put(&t, 10, "%s", str_of(s, "last_close"));
+	}
+	if (t.rows == 0) {
+		fputs("no shards (--no-gateway)\n", f);
+		return;
+	}
+	table_print(f, &t, look);
+	if (!json_is_object(identify))
+		return;
+	fputs("\nIDENTIFYs left today: ", f);
+	if (has_number(identify, "left"))
+		fprintf(f, "%" PRIu64, u64_of(identify, "left"));
+	else
+		fputs("not asked yet", f);
+	if (u64_of(identify, "next_in_ms") != 0)
+		fprintf(f, "   the next one may go in %s",
+		    clock_human_ms(u64_of(identify, "next_in_ms"), text, sizeof(text)));
+	fputc('\n', f);
+}
+
+/* What holds more than one bucket, when something does. */
+static void
+print_holds(FILE *f, const json_t *doc)
+{
+	char	 text[32];
+
+	if (json_is_true(json_object_get(doc, "token_refused")))
+		fputs("Discord refused the token (401): nothing is sent any more\n", f);
+	if (u64_of(doc, "cloudflare_ms") != 0)
+		fprintf(f, "Cloudflare stopped everything from this address for %s more\n",
+		    clock_human_ms(u64_of(doc, "cloudflare_ms"), text, sizeof(text)));
+	if (u64_of(doc, "global_ms") != 0)
+		fprintf(f, "the global limit holds everything but interactions for %s more\n",
+		    clock_human_ms(u64_of(doc, "global_ms"), text, sizeof(text)));
+	if (u64_of(doc, "invalid") >= u64_of(doc, "invalid_slow_from"))
+		fputs("so many requests were refused that one a second goes: at 10000 in 10 minutes"
+		    " Cloudflare bans the address\n", f);
+}
+
+void
+quotaout_buckets(FILE *f, const json_t *doc, const struct look *look)
+{
+	static const char *const heads[] = {
+		"ROUTE", ">LIMIT", ">LEFT", ">RESETS", ">IN FLIGHT", ">?USED", "?BUCKET"
+	};
+	const json_t	*buckets = json_object_get(doc, "buckets"), *b;
+	struct table	 t;
+	size_t		 i;
+
+	fprintf(f, "requests %" PRIu64 " of %" PRIu64 " in the last second   waiting %" PRIu64
+	    "   on the wire %" PRIu64 "   refused %" PRIu64 " in 10 minutes\n",
+	    u64_of(doc, "last_second"), u64_of(doc, "per_second"), u64_of(doc, "waiting"),
+	    u64_of(doc, "on_wire"), u64_of(doc, "invalid"));
+	print_holds(f, doc);
+	fputc('\n', f);
+	table_init(&t, heads, sizeof(heads) / sizeof(*heads));
+	json_array_foreach(buckets, i, b) {
+		row(&t);
+		put(&t, 0, "%s", str_of(b, "route"));
+		if (json_is_true(json_object_get(b, "unlimited")))
+			put(&t, 1, "none");
+		else
+			put_u64(&t, 1, b, "limit");
+		put_u64(&t, 2, b, "remaining");
+		if (has_number(b, "remaining") && u64_of(b, "remaining") == 0)
+			tint(&t, 2, YELLOW);
+		if (u64_of(b, "reset_ms") != 0)
+			put_age(&t, 3, b, "reset_ms");
+		else
+			put(&t, 3, "-");
+		put_u64(&t, 4, b, "in_flight");
+		put_age(&t, 5, b, "idle_ms");
+		put(&t, 6, "%s", str_of(b, "bucket"));
+	}
+	if (t.rows == 0) {
+		fputs("no bucket was used yet\n", f);
+		return;
+	}
+	table_print(f, &t, look);
+	if (u64_of(doc, "buckets_n") > json_array_size(buckets))
+		fprintf(f, "\n%" PRIu64 " more, used longer ago\n",
+		    u64_of(doc, "buckets_n") - json_array_size(buckets));
+}
