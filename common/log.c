@@ -28,6 +28,7 @@
 
 #define RING_BYTES	(256u * 1024)
 #define LINE_MAX_BYTES	2048		/* with time, level and program */
+#define CUT_BYTES	(LINE_MAX_BYTES - 192)	/* of a line that an errno follows */
 #define REDIRECT_MAX	1024		/* messages.def: LOG.line */
 #define REPORT_ROOM	512		/* kept free for the line that tells of dropped lines */
 
@@ -458,19 +459,21 @@ may_say(int level, uint64_t key)
 static void __attribute__((format(printf, 4, 0)))
 vemit(int level, const char *class, int err, const char *fmt, va_list ap)
 {
-	char	 text[LINE_MAX_BYTES + 128];
+	char	 text[LINE_MAX_BYTES + SECRET_LONGEST];	/* masked before it is cut */
 	int	 keep = errno, n;
 
 	if (!may_say(level, (uintptr_t)fmt))
 		return;
-	n = vsnprintf(text, LINE_MAX_BYTES + 1, fmt, ap);
+	n = vsnprintf(text, sizeof(text), fmt, ap);
 	if (n < 0)
-		n = snprintf(text, LINE_MAX_BYTES + 1, "a line that could not be formatted");
+		n = snprintf(text, sizeof(text), "a line that could not be formatted");
+	if (n > CUT_BYTES)
+		(void)secret_mask(text, strnlen(text, sizeof(text)));
 	if (n > LINE_MAX_BYTES)
 		n = LINE_MAX_BYTES;
 	if (err != 0) {
 		/* The cause stays readable when the rest is too long. */
-		n = (int)logfmt_cut(text, (size_t)n, LINE_MAX_BYTES - 192);
+		n = (int)logfmt_cut(text, (size_t)n, CUT_BYTES);
 		n += snprintf(text + n, sizeof(text) - (size_t)n - 2, ": %s", strerror(err));
 	}
 	emit(level, class, text, (size_t)n);

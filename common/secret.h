@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #define SECRET_MIN	8	/* bytes; what is shorter stands in too many words to be masked */
+#define SECRET_LONGEST	4096	/* of a longer one a part may be left where a text is cut */
 #define SECRETS_MAX	256	/* those named first stay */
 
 /* Copied, once; NULL and what is too short are ignored. */

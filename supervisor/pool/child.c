@@ -29,13 +29,14 @@
 #include "supervisor/pool/child.h"
 #include "supervisor/pool/fence.h"
 #include "supervisor/pool/lastwords.h"
+#include "supervisor/pool/lines.h"
 #include "supervisor/pool/privs.h"
 #include "supervisor/pool/proc.h"
 #include "supervisor/pool/spawn.h"
 
 #define STDERR_TURN_BYTES	8192	/* read from stderr in one loop turn */
 #define STDERR_LAST_BYTES	(128u * 1024)	/* read after death: more than a pipe holds */
-#define LINE_BYTES		480	/* a longer line is logged in pieces */
+#define LOG_BYTES		1024	/* a line of LOG: messages.def */
 #define LINES_PER_SECOND	200	/* of one child, stderr and LOG together */
 #define LINK_GRACE_MS		1000	/* from the end of the link to that of the process */
 #define OUT_MAX_BYTES		(2u * PROTO_FRAME_MAX)
@@ -85,8 +86,7 @@ struct child {
 	struct child_confined	 confined;
 
 	/* what it said */
-	char			 line[LINE_BYTES];
-	size_t			 line_n;
+	struct lines		 lines;
 	struct last_words	 words;
 	struct mono		 second;
 	unsigned		 said;
@@ -131,39 +131,13 @@ may_say(struct child *c)
 }
 
 static void
-stderr_line(struct child *c, struct span text)
+stderr_line(void *arg, struct span line)
 {
-	if (text.n > 0 && text.p[text.n - 1] == '\r')
-		text.n--;
-	if (text.n == 0)
-		return;
-	(void)secret_mask(c->line, text.n);	/* where text lies */
-	last_words_add(&c->words, text);
+	struct child	*c = arg;
+
+	last_words_add(&c->words, line);
 	if (may_say(c))
-		log_line(LOG_NOTICE, c->tag, text);
-}
-
-static void
-stderr_bytes(struct child *c, const char *p, size_t n)
-{
-	while (n > 0) {
-		const char	*nl = memchr(p, '\n', n);
-		size_t		 take = nl == NULL ? n : (size_t)(nl - p);
-		bool		 whole = nl != NULL;
-
-		if (take > sizeof(c->line) - c->line_n) {
-			take = sizeof(c->line) - c->line_n;
-			whole = false;
-		}
-		memcpy(c->line + c->line_n, p, take);
-		c->line_n += take;
-		if (whole || c->line_n == sizeof(c->line)) {
-			stderr_line(c, span_make(c->line, c->line_n));
-			c->line_n = 0;
-		}
-		p += take + (whole ? 1 : 0);
-		n -= take + (whole ? 1 : 0);
-	}
+		log_line(LOG_NOTICE, c->tag, line);
 }
 
 static void
@@ -185,7 +159,7 @@ stderr_read(struct child *c, size_t max)
 		ssize_t	 n = read(c->err_fd, bytes, max < sizeof(bytes) ? max : sizeof(bytes));
 
 		if (n > 0) {
-			stderr_bytes(c, bytes, (size_t)n);
+			lines_add(&c->lines, bytes, (size_t)n, stderr_line, c);
 			max -= (size_t)n;
 			continue;
 		}
@@ -224,11 +198,17 @@ broke(struct child *c, const char *why)
 static void
 take_log(struct child *c, const struct msg_LOG *m)
 {
+	char	 line[LOG_BYTES + 1];
+
 	if (!may_say(c))
 		return;
-	/* Whoever reads the obituary wants to know what it said of its end. */
-	if (m->level <= LOG_ERR && m->class.n == 0)
-		last_words_add(&c->words, m->line);
+	/* Whoever reads the obituary, which cuts it, wants to know what it said of its end. */
+	if (m->level <= LOG_ERR && m->class.n == 0) {
+		size_t	 n = span_copy(m->line, line, sizeof(line));
+
+		(void)secret_mask(line, n);
+		last_words_add(&c->words, span_make(line, n));
+	}
 	if (m->class.n > 0)
 		log_trace_line(m->class, c->tag, m->line);
 	else
@@ -853,9 +833,7 @@ bury(struct child *c)
 	c->buried = true;
 	timer_stop(c->timer);
 	(void)stderr_read(c, STDERR_LAST_BYTES);
-	if (c->line_n > 0)
-		stderr_line(c, span_make(c->line, c->line_n));
-	c->line_n = 0;
+	lines_end(&c->lines, stderr_line, c);
 	report_unsaid(c);
 	write_obituary(c, &o);
 	c->ops.on_dead(c->arg, c, &o);

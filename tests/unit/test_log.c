@@ -18,6 +18,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/mem.h"
+#include "common/secret.h"
 
 static int		 fds[2];
 static struct buf	 got;
@@ -107,6 +108,30 @@ form(void **state)
 	log_line(LOG_INFO, "t", SPAN("hidden"));
 	buf_reset(&got);
 	assert_string_equal(drain(), "");
+	close_pipe();
+}
+
+/* A secret that lies across the end of what fits: half of it was shown. */
+static void
+secret_at_the_end(void **state)
+{
+	static const char	 secret[] = "swordfish-0123456789";
+	const char		*text;
+
+	(void)state;
+	open_pipe();
+	log_init("prog", fds[1], LOG_DEBUG);
+	secret_add(secret);
+	for (int before = 1700; before < 2100; before++) {
+		log_debug("%*s%s", before, "", secret);
+		assert_null(strstr(one_line("debug"), "s"));
+	}
+	errno = ENOENT;
+	log_warn("%*s%s", 2048 - 192 - 10, "", secret);
+	text = one_line("warning");
+	assert_null(strstr(text, "sword"));
+	assert_non_null(strstr(text, strerror(ENOENT)));
+	secret_forget();
 	close_pipe();
 }
 
@@ -489,6 +514,7 @@ main(void)
 {
 	const struct CMUnitTest	 tests[] = {
 		cmocka_unit_test(form),
+		cmocka_unit_test(secret_at_the_end),
 		cmocka_unit_test(level_names),
 		cmocka_unit_test(control_bytes),
 		cmocka_unit_test(long_lines_are_cut),
