@@ -7,9 +7,12 @@ import pathlib
 import pwd
 import re
 import shutil
+import socket
 import stat
 import subprocess
 import tempfile
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -58,10 +61,10 @@ def in_files(secret, *paths):
     return [str(p) for p in paths if p.exists() and secret.encode() in p.read_bytes()]
 
 
-def in_processes(secret, bot):
-    """Environment and command line of every process of its tree, as root sees them."""
+def in_processes(secret, bot, but=None):
+    """Environment and command line of every process of its tree but one, as root sees them."""
     found = []
-    for pid in [bot.pid, *[w["pid"] for w in bot.status()["workers"] if w["pid"]]]:
+    for pid in [bot.pid, *[w["pid"] for w in bot.status()["workers"] if w["pid"] and w["name"] != but]]:
         for name in ("environ", "cmdline"):
             try:
                 if secret.encode() in pathlib.Path(f"/proc/{pid}/{name}").read_bytes():
@@ -72,9 +75,24 @@ def in_processes(secret, bot):
 
 
 def in_answers(secret, bot):
-    asked = [["status"], ["show", "config"], ["show", "counters"], ["show", "pools"], ["show", "deliveries"]]
+    asked = [["status"], *(["show", what] for what in ("config", "counters", "pools", "workers", "deliveries", "dead", "sessions",
+                                                       "gaps"))]
     asked += [["show", "worker", w["name"]] for w in bot.status()["workers"]]
     return [words for words in asked for flag in ([], ["-j"]) if secret in bot.ctl_run(*flag, *words).stdout]
+
+
+def in_pages(secret, port):
+    found = []
+    for path in ("/", "/metrics", "/healthz", "/readyz"):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as answer:
+                text = answer.read()
+        except urllib.error.HTTPError as e:     # 503: a pool is down
+            with e:
+                text = e.read()
+        assert text, path
+        found += [path] if secret.encode() in text else []
+    return found
 
 
 def needs_other_users():
@@ -238,24 +256,41 @@ def test_built_in_workers_are_confined(secretive, bots):
 
 
 def test_no_secret_is_written(secretive, bots):
-    """Everything that a run with all traces writes: log, journal, answers, obituaries, processes."""
-    with FakeModel(key=KEY) as model:
+    """Everything that a run with all traces writes: log, journal, answers, obituaries, pages, events, processes."""
+    with FakeModel(key=KEY) as model, socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
         bot = bots(secretive, pools={"chat": {"handler": "chat"}, "echo": {"handler": "echo"}}, args=["--trace", "all", "--faults"],
-                   env={"MODEL_KEY": KEY, "DISCORD_TOKEN": TOKEN}, log_level="debug", token="${DISCORD_TOKEN}")
+                   env={"MODEL_KEY": KEY, "DISCORD_TOKEN": TOKEN}, log_level="debug", token="${DISCORD_TOKEN}",
+                   web=f"127.0.0.1:{port}")
         bot.write_conf(bot.conf.read_text() + f'model "m" {{ base_url = "{model.url}"  api_key = "${{MODEL_KEY}}"\n'
                        f'name = "{model.model}" }}\n')
         bot.start().ready()
         for n, channel in enumerate(secretive.channels[:4]):
             question = secretive.say(channel, f"<@{secretive.bot_id}> what is {n}? My token is {TOKEN if n == 3 else 'mine'}")
             assert secretive.wait(lambda q=question: secretive.replies_to(q["id"]), 20)
-        # Deaths, a reload, and a server that says back what it was told.
+        followed = [bot.dir / "monitor", bot.dir / "monitor.json"]
+        followers = []
+        for path, flag in zip(followed, ([], ["-j"]), strict=True):
+            with open(path, "wb") as out:
+                followers.append(subprocess.Popen([bot.build / "bulkheadctl", "-s", bot.socket, *flag, "monitor"], stdout=out,
+                                                  stderr=subprocess.STDOUT))
+        # Deaths, a reload, a server that says back what it was told, and a program that prints the key it was given.
         for name in ("chat.0", "rest", "echo.0"):
             bot.kill(name)
         bot.ready()
-        bot.ctl("reload")
+        bot.write_conf(bot.conf.read_text() + 'pool "leaky" { handler = "exec:/usr/bin/printenv LEAK"  events = { "MESSAGE_CREATE" }\n'
+                       'env = { "LEAK=${MODEL_KEY}" } }\n')
+        bot.ctl_run("--no-wait", "reload")
+        wait_for(lambda: bot.logged(rf"leaky\.0#\d+ \*{{{len(KEY)}}}"), 20, "it said so, and nobody can read it")
+        wait_for(lambda: all("leaky.0" in path.read_text() for path in followed), 20, "its death was told to followers")
         bot.ctl_run("chat", "try", f"say {KEY}")
         for secret in (TOKEN, KEY):
-            assert in_answers(secret, bot) == [] and in_processes(secret, bot) == []
+            assert in_answers(secret, bot) == [] and in_pages(secret, port) == []
+            assert in_processes(secret, bot, but="leaky.0") == []
         assert bot.stop() == 0
-        assert in_files(TOKEN, bot.log_path) == [] and in_files(KEY, bot.log_path, bot.conf) == []
+        for follower in followers:
+            follower.wait(20)
+        assert in_files(TOKEN, bot.log_path, *followed) == [] and in_files(KEY, bot.log_path, bot.conf, *followed) == []
         assert in_files(KEY, *(bot.dir / "run").iterdir()) == []
