@@ -97,6 +97,12 @@ value_of(const struct cfg_option *o, const void *base)
 	return (const char *)base + o->offset;
 }
 
+static struct cfg_origin *
+origin_at(const struct cfg_option *o, void *base)
+{
+	return (struct cfg_origin *)((char *)base + o->origin_offset);
+}
+
 static void
 list_fini(struct cfg_list *l)
 {
@@ -314,6 +320,28 @@ cfg_settle(struct cfg *cfg)
 	cfg->hash = hash_of(cfg);
 }
 
+/* The last column of CONFIG: the number of a line, a word, or nothing. */
+static bool
+origin_of_text(struct span text, struct cfg_origin *dst)
+{
+	uint64_t	 line;
+
+	*dst = (struct cfg_origin){ .from = CFG_FROM_DEFAULT };
+	if (text.n == 0)
+		return true;
+	if (span_is(text, "environment"))
+		dst->from = CFG_FROM_ENVIRONMENT;
+	else if (span_is(text, "credential"))
+		dst->from = CFG_FROM_CREDENTIAL;
+	else {
+		if (!span_u64(text, &line) || line == 0 || line > UINT32_MAX)
+			return false;
+		dst->from = CFG_FROM_FILE;
+		dst->line = (unsigned)line;
+	}
+	return true;
+}
+
 static char	 frame_why[CFGROW_WHY_BYTES];
 
 static int
@@ -325,7 +353,7 @@ frame_refuse(const char *why)
 
 static int
 apply_row(struct cfg *cfg, struct span section, struct span title, struct span option,
-    struct span value)
+    struct span value, struct span origin)
 {
 	const struct cfg_option	*o;
 	enum cfg_scope		 scope = CFG_SCOPE_GLOBAL;
@@ -350,6 +378,8 @@ apply_row(struct cfg *cfg, struct span section, struct span title, struct span o
 	o = cfgrow_find(option, scope);
 	if (o == NULL || (value.n > 0 && memchr(value.p, '\0', value.n) != NULL))
 		return frame_refuse("a row of an unknown option, or with a NUL");
+	if (!origin_of_text(origin, origin_at(o, base)))
+		return frame_refuse("a row that does not say where it comes from");
 	text = mem_spandup(value);
 	if (o->kind != CFG_TYPE_LIST || *text != '\0')
 		rv = cfgrow_check(o, where, text, &v, frame_why);
@@ -390,18 +420,18 @@ cfg_of_rows(struct msg_list rows, const char **why_r)
 {
 	struct msg_list_iter	 it = { rows.raw, 0 };
 	struct cfg		*cfg = mem_alloc(sizeof(*cfg));
-	struct span		 f[4];
+	struct span		 f[5];
 	size_t			 i;
 
 	set_defaults(cfg, CFG_SCOPE_GLOBAL);
 	set_defaults(&cfg->chat, CFG_SCOPE_CHAT);
 	while (msg_list_more(&it)) {
-		for (i = 0; i < 4; i++)
+		for (i = 0; i < 5; i++)
 			if (!msg_list_next_str(&it, &f[i])) {
-				(void)frame_refuse("a row that is not four strings");
+				(void)frame_refuse("a row that is not five strings");
 				goto bad;
 			}
-		if (apply_row(cfg, f[0], f[1], f[2], f[3]) == -1)
+		if (apply_row(cfg, f[0], f[1], f[2], f[3], f[4]) == -1)
 			goto bad;
 	}
 	settle_lists(cfg, CFG_SCOPE_GLOBAL);
@@ -555,7 +585,32 @@ json_value(struct json_out *j, const struct cfg_option *o, const void *base)
 }
 
 static void
-json_section(struct json_out *j, const void *base, enum cfg_scope scope, const char *title)
+json_origin(struct json_out *j, const struct cfg_origin *origin, const char *path)
+{
+	char	*text;
+
+	switch (origin->from) {
+	case CFG_FROM_DEFAULT:
+		json_kv_cstr(j, "origin", "default");
+		break;
+	case CFG_FROM_ENVIRONMENT:
+		json_kv_cstr(j, "origin", "environment");
+		break;
+	case CFG_FROM_CREDENTIAL:
+		json_kv_cstr(j, "origin", "credential");
+		break;
+	case CFG_FROM_FILE:
+		text = mem_printf("%s:%u", path, origin->line);
+		json_kv_cstr(j, "origin", text);
+		free(text);
+		break;
+	}
+	json_kv_bool(j, "former", origin->former);
+}
+
+static void
+json_section(struct json_out *j, const void *base, enum cfg_scope scope, const char *title,
+    const char *path)
 {
 	const struct cfg_option	*o;
 
@@ -569,13 +624,15 @@ json_section(struct json_out *j, const void *base, enum cfg_scope scope, const c
 		json_value(j, o, base);
 		json_kv_cstr(j, "type", o->type);
 		json_kv_bool(j, "default", is_default(o, base));
+		json_origin(j, (const struct cfg_origin *)((const char *)base + o->origin_offset),
+		    path);
 		json_kv_cstr(j, "reload", o->reload);
 		json_obj_end(j);
 	}
 }
 
 void
-cfg_json(const struct cfg *cfg, struct buf *out)
+cfg_json(const struct cfg *cfg, const char *path, struct buf *out)
 {
 	const struct intent_row	*intents;
 	struct json_out		 o;
@@ -595,13 +652,15 @@ cfg_json(const struct cfg *cfg, struct buf *out)
 	json_arr_end(&o);
 	json_key(&o, "options");
 	json_arr(&o);
-	json_section(&o, cfg, CFG_SCOPE_GLOBAL, NULL);
+	json_section(&o, cfg, CFG_SCOPE_GLOBAL, NULL, path);
 	for (i = 0; i < cfg->pools_n; i++)
-		json_section(&o, &cfg->pools[i], CFG_SCOPE_POOL, cfg->pools[i].name);
+		json_section(&o, &cfg->pools[i], CFG_SCOPE_POOL, cfg->pools[i].name,
+		    path);
 	for (i = 0; i < cfg->models_n; i++)
-		json_section(&o, &cfg->models[i], CFG_SCOPE_MODEL, cfg->models[i].title);
+		json_section(&o, &cfg->models[i], CFG_SCOPE_MODEL, cfg->models[i].title,
+		    path);
 	if (cfg->models_n > 0)
-		json_section(&o, &cfg->chat, CFG_SCOPE_CHAT, NULL);
+		json_section(&o, &cfg->chat, CFG_SCOPE_CHAT, NULL, path);
 	json_arr_end(&o);
 	json_obj_end(&o);
 }

@@ -20,13 +20,22 @@ struct cfg_list {
 	bool	  set;		/* false: the default */
 };
 
-#define CFG_STR(name)		char *name;
-#define CFG_SECRET(name)	char *name;
-#define CFG_MS(name)		uint64_t name##_ms;
-#define CFG_INT(name)		uint64_t name;
-#define CFG_BYTES(name)		uint64_t name##_bytes;
-#define CFG_BOOL(name)		bool name;
-#define CFG_LIST(name)		struct cfg_list name;
+/* Where a value comes from; the file is the one that was read last, or a former one. */
+enum cfg_from { CFG_FROM_DEFAULT, CFG_FROM_FILE, CFG_FROM_ENVIRONMENT, CFG_FROM_CREDENTIAL };
+struct cfg_origin {
+	enum cfg_from	 from;
+	unsigned	 line;		/* of the file */
+	bool		 former;	/* the file has another value by now, which needs a start */
+};
+
+#define CFG_FIELD(field, name)	field; struct cfg_origin name##_origin;
+#define CFG_STR(name)		CFG_FIELD(char *name, name)
+#define CFG_SECRET(name)	CFG_FIELD(char *name, name)
+#define CFG_MS(name)		CFG_FIELD(uint64_t name##_ms, name)
+#define CFG_INT(name)		CFG_FIELD(uint64_t name, name)
+#define CFG_BYTES(name)		CFG_FIELD(uint64_t name##_bytes, name)
+#define CFG_BOOL(name)		CFG_FIELD(bool name, name)
+#define CFG_LIST(name)		CFG_FIELD(struct cfg_list name, name)
 
 struct cfg_pool {
 	/* the title: [a-z0-9_-], 1 to 32 bytes, not rest, supervisor, discord, gateway */
@@ -104,6 +113,7 @@ struct cfg {
 	struct cfg_vars	 vars;		/* secrets too */
 };
 
+#undef CFG_FIELD
 #undef CFG_STR
 #undef CFG_SECRET
 #undef CFG_MS
@@ -166,12 +176,13 @@ struct cfg_option {
 	enum cfg_scope	 in;
 	enum cfg_when	 when;		/* reload, as a number */
 	size_t		 offset;	/* of its value in the struct of its scope */
+	size_t		 origin_offset;	/* of its struct cfg_origin there */
 };
 const struct cfg_option *cfg_options(size_t *n_r);
 /* After a change: what is made from the options (intents_bits, hash). */
 void	 cfg_settle(struct cfg *);
-/* The effective configuration as one JSON object; secrets as "(set)". */
-void	 cfg_json(const struct cfg *, struct buf *out);
+/* The effective configuration as one JSON object; secrets as "(set)".  path: the file's name, shown. */
+void	 cfg_json(const struct cfg *, const char *path, struct buf *out);
 /* Does the pool want this event (by its list, or its role's default)? */
 bool	 cfg_pool_wants(const struct cfg_pool *, const char *event);
 /* Is every worker of the pool told of this event? */

@@ -206,13 +206,22 @@ confuse(struct check *c)
 
 static void
 add_row(struct check *c, const char *section, const char *title, const char *option,
-    const char *value)
+    const char *value, const char *origin)
 {
 	msg_list_str(&c->rows, span_of(section));
 	msg_list_str(&c->rows, span_of(title));
 	msg_list_str(&c->rows, span_of(option));
 	msg_list_str(&c->rows, span_of(value));
+	msg_list_str(&c->rows, span_of(origin));
 	c->rows_n++;
+}
+
+/* Origin of a row: the line of what the file sets. */
+static const char *
+line_text(const struct cfgscan_set *set, char dst[16])
+{
+	snprintf(dst, 16, "%u", set->line);
+	return dst;
 }
 
 /* The effective text of one value: a base for paths ends without a slash. */
@@ -244,11 +253,11 @@ same_word(const struct cfg_option *o, const char *a, const char *b)
 
 static void
 read_list(struct check *c, cfg_opt_t *opt, const struct cfg_option *o, const char *title,
-    const char *where, unsigned line)
+    const char *where, const struct cfgscan_set *set)
 {
-	unsigned		 n = cfg_opt_size(opt), i, j;
+	unsigned		 n = cfg_opt_size(opt), i, j, line = set->line;
 	const char		*word;
-	char			 why[CFGROW_WHY_BYTES];
+	char			 why[CFGROW_WHY_BYTES], at[16];
 	uint64_t		 v;
 
 	if (n < o->min || n > o->max) {
@@ -268,10 +277,10 @@ read_list(struct check *c, cfg_opt_t *opt, const struct cfg_option *o, const cha
 				    where, (int)word_name(o, word).n, word);
 		if (n > 1 && strcmp(word, "auto") == 0)
 			cfgscan_say(&c->s, line, "\"%s\": auto stands alone", o->name);
-		add_row(c, o->scope, title, o->name, word);
+		add_row(c, o->scope, title, o->name, word, line_text(set, at));
 	}
 	if (n == 0)
-		add_row(c, o->scope, title, o->name, "");	/* set, to nothing */
+		add_row(c, o->scope, title, o->name, "", line_text(set, at));	/* to nothing */
 }
 
 static bool
@@ -304,8 +313,9 @@ read_option(struct check *c, cfg_t *confused, const struct cfg_option *o, size_t
 {
 	const struct cfgscan_set	*set = cfgscan_find(&c->s, o, section);
 	cfg_opt_t			*opt = cfg_getopt(confused, o->name);
-	char				 where[96], why[CFGROW_WHY_BYTES], dir[PATH_MAX], *tidied;
-	const char			*text = default_of(o, dir, sizeof(dir));
+	char				 where[96], why[CFGROW_WHY_BYTES], dir[PATH_MAX], at[16];
+	char				*tidied;
+	const char			*text = default_of(o, dir, sizeof(dir)), *origin;
 	unsigned			 line = 0;
 	uint64_t			 v = 0;
 
@@ -315,7 +325,7 @@ read_option(struct check *c, cfg_t *confused, const struct cfg_option *o, size_t
 		line = c->s.sections[section].line;
 	(void)cfgscan_where(&c->s, section, where, sizeof(where));
 	if (set != NULL && o->kind == CFG_TYPE_LIST) {
-		read_list(c, opt, o, title, where, line);
+		read_list(c, opt, o, title, where, set);
 		return;
 	}
 	if (set != NULL && cfg_opt_size(opt) > 0)
@@ -333,7 +343,8 @@ read_option(struct check *c, cfg_t *confused, const struct cfg_option *o, size_t
 		cfgscan_say(&c->s, line, "\"ca_file\" cannot be read: %s: %s", text,
 		    strerror(errno));
 	tidied = tidy(o, text);
-	add_row(c, o->scope, title, o->name, tidied);
+	origin = set != NULL ? line_text(set, at) : text == o->def ? "" : "environment";
+	add_row(c, o->scope, title, o->name, tidied, origin);
 	mem_wipe_free(&tidied);
 }
 
@@ -353,7 +364,7 @@ read_token_options(struct check *c, cfg_t *cfg, bool need_token)
 	const struct cfg_option		*row = cfgrow_find(SPAN("token"), CFG_SCOPE_GLOBAL);
 	const struct cfgscan_set	*token, *file;
 	const char			*path = NULL;
-	char				*text, why[CFGROW_WHY_BYTES], credential[PATH_MAX];
+	char				*text, why[CFGROW_WHY_BYTES], credential[PATH_MAX], at[16];
 	unsigned			 line = 0;
 	uint64_t			 v;
 
@@ -376,7 +387,8 @@ read_token_options(struct check *c, cfg_t *cfg, bool need_token)
 	if (text == NULL)
 		return;
 	if (cfgrow_check(row, " from \"token_file\"", text, &v, why) == 0)
-		add_row(c, row->scope, "", row->name, text);
+		add_row(c, row->scope, "", row->name, text, file == NULL ? "credential" :
+		    line_text(file, at));
 	else if (need_token)
 		cfgscan_say(&c->s, line, "%s", why);
 	mem_wipe_free(&text);
@@ -389,7 +401,7 @@ read_key_file(struct check *c, cfg_t *model, size_t section, const char *title)
 	const struct cfg_option		*row = cfgrow_find(SPAN("api_key"), CFG_SCOPE_MODEL);
 	const struct cfgscan_set	*key = cfgscan_find(&c->s, row, section), *file;
 	const char			*path = cfg_getstr(model, "api_key_file");
-	char				*text, why[CFGROW_WHY_BYTES];
+	char				*text, why[CFGROW_WHY_BYTES], at[16];
 	uint64_t			 v;
 
 	file = cfgscan_find(&c->s, cfgrow_find(SPAN("api_key_file"), CFG_SCOPE_MODEL), section);
@@ -404,7 +416,7 @@ read_key_file(struct check *c, cfg_t *model, size_t section, const char *title)
 	if ((text = read_secret(c, "api_key_file", path, file->line, true)) == NULL)
 		return;
 	if (cfgrow_check(row, " from \"api_key_file\"", text, &v, why) == 0)
-		add_row(c, row->scope, title, row->name, text);
+		add_row(c, row->scope, title, row->name, text, line_text(file, at));
 	else
 		cfgscan_say(&c->s, file->line, "%s", why);
 	mem_wipe_free(&text);
@@ -510,7 +522,7 @@ read_values(struct check *c, cfg_t *cfg, bool need_token)
 	}
 	check_models(c, cfg);
 	for (i = 0; i < c->s.env_n; i++)
-		add_row(c, "env", "", c->s.env[i], "");
+		add_row(c, "env", "", c->s.env[i], "", "");
 	if (c->rows_n > ROWS_MAX)
 		cfgscan_say(&c->s, 0, "more than %u values", ROWS_MAX);
 }

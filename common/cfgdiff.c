@@ -252,11 +252,17 @@ static void
 section_take(enum cfg_scope scope, void *now, void *next)
 {
 	const struct cfg_option	*o;
+	struct cfg_origin	*from;
 	void			*a, *b;
 
 	for (o = NULL; (o = cfgrow_next(o, scope)) != NULL;) {
 		a = (char *)now + o->offset;
 		b = (char *)next + o->offset;
+		from = (struct cfg_origin *)((char *)now + o->origin_offset);
+		if (value_eq(o, a, b) || o->when != CFG_START)
+			*from = *(struct cfg_origin *)((char *)next + o->origin_offset);
+		else
+			from->former = true;
 		if (o->when != CFG_START && !value_eq(o, a, b))
 			value_swap(o, a, b);
 	}

@@ -96,7 +96,8 @@ keep_variables(struct msg_list rows, const struct cfg_vars *before, struct cfg_v
 
 	while (msg_list_more(&it)) {
 		if (!msg_list_next_str(&it, &section) || !msg_list_next_str(&it, &skip) ||
-		    !msg_list_next_str(&it, &name) || !msg_list_next_str(&it, &skip))
+		    !msg_list_next_str(&it, &name) || !msg_list_next_str(&it, &skip) ||
+		    !msg_list_next_str(&it, &skip))
 			return;
 		if (!span_is(section, "env"))
 			continue;

@@ -65,7 +65,8 @@ static const struct cfg_option options[] = {
 #define OPT(scope, type, name, def, min, max, reload, help)			\
 	{ NAME_##scope, TEXT_##type, #name, def, RELOAD_##reload, help, min, max, \
 	  CFG_TYPE_##type, CFG_SCOPE_##scope, CFG_##reload,			\
-	  offsetof(STRUCT_##scope, FIELD_##type(name)) },
+	  offsetof(STRUCT_##scope, FIELD_##type(name)),				\
+	  offsetof(STRUCT_##scope, name##_origin) },
 #include "proto/options.def"
 #undef OPT
 };

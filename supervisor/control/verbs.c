@@ -87,7 +87,7 @@ show_worker(struct client *cl, const struct ask *ask)
 static void
 show_config(struct sup *sup, struct buf *out)
 {
-	cfg_json(sup->cfg, out);
+	cfg_json(sup->cfg, sup->conf, out);
 }
 
 static void

@@ -682,6 +682,21 @@ section_of(const json_t *o, char *dst, size_t dst_bytes)
 	return true;
 }
 
+/* Where the value stands; what is the default, and written out all the same, is said too. */
+static void
+print_origin(FILE *f, const json_t *o)
+{
+	const char	*origin = get_str(o, "origin");
+
+	fputs("  # ", f);
+	print_clean(f, origin, "");
+	if (get_bool(o, "former"))
+		fputs("; another by now, which 'bulkheadctl upgrade' takes", f);
+	else if (get_bool(o, "default") && strcmp(origin, "default") != 0)
+		fputs(", as by default", f);
+	fputc('\n', f);
+}
+
 static void
 print_config(FILE *f, const json_t *doc)
 {
@@ -710,7 +725,7 @@ print_config(FILE *f, const json_t *doc)
 		}
 		fprintf(f, "%*s%-*s = ", (int)indent, "", (int)(16 - indent), get_str(o, "name"));
 		print_setting(f, o, v);
-		fputs(get_bool(o, "default") ? "  # default\n" : "\n", f);
+		print_origin(f, o);
 	}
 	if (section[0] != '\0')
 		fputs("}\n", f);

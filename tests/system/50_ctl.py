@@ -184,8 +184,21 @@ def test_a_shown_configuration_is_one(polite, bots):
                    'chat { max_messages = 7 }\n')
     bot.start().ready()
     text = bot.ctl("show", "config")
-    assert re.search(r'^model "m" \{\n(  .*\n)*  sees +=\ true\n(  .*\n)*\}\n', text, re.M), text
-    assert re.search(r'^chat \{\n(  .*\n)*  max_messages += 7\n(  .*\n)*\}\n', text, re.M), text
+    assert re.search(r'^model "m" \{\n(  .*\n)*  sees += true  .*\n(  .*\n)*\}\n', text, re.M), text
+    assert re.search(r'^chat \{\n(  .*\n)*  max_messages += 7  .*\n(  .*\n)*\}\n', text, re.M), text
+    lines = bot.conf.read_text().splitlines()
+    for name, value in (("token", "\\(set\\)"), ("sees", "true"), ("max_messages", "7"), ("handler", '"chat"')):
+        said = re.search(rf"^ *{name} += {value}  # (\S+):(\d+)$", text, re.M)
+        assert said and said[1] == str(bot.conf) and name in lines[int(said[2]) - 1], (name, text)
+    assert re.search(r"^drain += 20  # default$", text, re.M), text
+    was = 'journal = "4M"'
+    bot.write_conf(bot.conf.read_text().replace(was, 'drain = 20\njournal = "8M"'))
+    bot.ctl("reload")
+    drain, journal = (next(o for o in bot.ask("show", "config")["options"] if o["name"] == n) for n in ("drain", "journal"))
+    assert drain["origin"] == f"{bot.conf}:{lines.index(was) + 1}" and drain["default"] and not drain["former"]
+    assert journal["former"] and journal["value"] == 4 << 20
+    after = bot.ctl("show", "config")
+    assert re.search(r"^drain .*:\d+, as by default$", after, re.M) and re.search(r"^journal .*; another by now", after, re.M)
     again = bot.dir / "again.conf"
     again.touch(mode=0o600)
     again.write_text(text.replace("(set)", '"secret"', 1).replace("= (not set)", '= "x"'))

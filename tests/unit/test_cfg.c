@@ -606,6 +606,7 @@ the_token_from_its_file(void **state)
 	c = expect_good(text, true);
 	assert_string_equal(c->token, "first.line");
 	assert_string_equal(c->token_file, token_file);
+	assert_int_equal(c->token_origin.line, 1);
 	cfg_unload(&c);
 	put_file(token_file, "two words\n", 10);
 	expect_bad(text, "b.conf:1: \"token\" from \"token_file\" has a space, a control character or a"
@@ -636,6 +637,8 @@ a_service_of_systemd(void **state)
 	c = expect_good(POOL, true);
 	assert_string_equal(c->token, "from.systemd");
 	assert_string_equal(c->runtime_dir, "/run/bulkhead-one");
+	assert_int_equal(c->token_origin.from, CFG_FROM_CREDENTIAL);
+	assert_int_equal(c->runtime_dir_origin.from, CFG_FROM_ENVIRONMENT);
 	cfg_unload(&c);
 	/* The file knows better. */
 	c = expect_good(TOKEN "runtime_dir = \"/run/mine\"\n" POOL, true);
@@ -682,7 +685,7 @@ models_and_chat(void **state)
 	assert_int_equal(c->chat.merge_gap_ms, 1500);
 	assert_int_equal(c->chat.max_messages, 25);
 	assert_true(cfg_pool_wants(&c->pools[0], "MESSAGE_REACTION_ADD"));
-	cfg_json(c, &out);
+	cfg_json(c, "b.conf", &out);
 	assert_null(memmem(buf_span(&out).p, buf_span(&out).n, "from.env", 8));
 	buf_fini(&out);
 	cfg_unload(&c);
@@ -726,16 +729,18 @@ the_table_is_sound(void **state)
 }
 
 static struct cfg *
-of_rows(const char *const (*rows)[4], size_t n, const char **why)
+of_rows(const char *const (*rows)[4], size_t n, const char *origin, const char **why)
 {
 	struct buf		 list = { 0 }, out = { 0 };
 	struct msg_CONFIG	 m;
 	struct cfg		*c;
 	size_t			 i, j;
 
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
 		for (j = 0; j < 4; j++)
 			msg_list_str(&list, span_of(rows[i][j]));
+		msg_list_str(&list, span_of(origin));
+	}
 	m.rows = msg_list_of(&list);
 	assert_int_equal(msg_pack(&out, MSG_CONFIG, &m, NULL), 0);
 	c = cfg_of_frame(buf_span(&out), why);
@@ -763,6 +768,7 @@ a_frame_is_checked_again(void **state)
 	static const char *const	 good[2][4] = {
 		{ "env", "", "HOME", "" }, { "pool", "a", "handler", "echo" }
 	};
+	static const char *const	 origins[] = { "0", "-1", "1.5", "elsewhere", "4294967296" };
 	struct msg_PING		 ping = { .cookie = 1 };
 	struct buf		 out = { 0 };
 	struct cfg		*c;
@@ -772,10 +778,14 @@ a_frame_is_checked_again(void **state)
 	(void)state;
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		why = NULL;
-		assert_null(of_rows(rows[i], 2, &why));
+		assert_null(of_rows(rows[i], 2, "1", &why));
 		assert_non_null(why);
 	}
-	c = of_rows(good, 2, &why);
+	for (i = 0; i < sizeof(origins) / sizeof(origins[0]); i++) {
+		assert_null(of_rows(good, 2, origins[i], &why));
+		assert_string_equal(why, "a row that does not say where it comes from");
+	}
+	c = of_rows(good, 2, "", &why);
 	assert_non_null(c);
 	assert_null(c->token);
 	cfg_unload(&c);
@@ -821,7 +831,7 @@ programs(void **state)
 	assert_string_equal(c->pools[0].env.v[1], "EMPTY=");
 	assert_null(cfg_pool_command(&c->pools[1]));
 	assert_string_equal(cfg_pool_role_name(&c->pools[1], role), "echo");
-	cfg_json(c, &out);
+	cfg_json(c, "b.conf", &out);
 	assert_null(memmem(buf_span(&out).p, buf_span(&out).n, "hush", 4));
 	assert_non_null(memmem(buf_span(&out).p, buf_span(&out).n, "KEY=(set)", 9));
 	buf_fini(&out);
@@ -839,14 +849,19 @@ static void
 show_config(void **state)
 {
 	struct cfg	*c = expect_good(TOKEN "drain = 1.5\npoison = 3\n"
-	    "pool \"p\" { handler = echo events = { TYPING_START } }", true);
+	    "pool \"p\" {\n handler = echo\n # nothing\n events = {\n TYPING_START } }", true);
+	static const struct { const char *name, *origin; } origins[] = {
+		{ "token", "b.conf:1" }, { "drain", "b.conf:2" }, { "poison", "b.conf:3" },
+		{ "handler", "b.conf:5" }, { "events", "b.conf:7" }, { "workers", "default" },
+		{ "token_file", "default" }, { "hang", "default" },
+	};
 	struct buf	 out = { 0 };
 	const struct cfg_option *all;
 	json_t		*j, *o;
 	size_t		 n, shown_n = 0;
 
 	(void)state;
-	cfg_json(c, &out);
+	cfg_json(c, "b.conf", &out);
 	assert_null(memmem(buf_span(&out).p, buf_span(&out).n, "abc.def", 7));
 	j = json_loadb(buf_span(&out).p, buf_span(&out).n, 0, NULL);
 	assert_non_null(j);
@@ -862,6 +877,11 @@ show_config(void **state)
 	o = option_json(j, "token_file");
 	assert_true(json_is_null(json_object_get(o, "value")));
 	assert_true(json_is_true(json_object_get(o, "default")));
+	for (size_t i = 0; i < sizeof(origins) / sizeof(origins[0]); i++) {
+		o = option_json(j, origins[i].name);
+		assert_string_equal(json_string_value(json_object_get(o, "origin")), origins[i].origin);
+		assert_true(json_is_false(json_object_get(o, "former")));
+	}
 	o = option_json(j, "drain");
 	assert_true(json_real_value(json_object_get(o, "value")) == 1.5);
 	assert_true(json_is_false(json_object_get(o, "default")));
@@ -878,7 +898,7 @@ show_config(void **state)
 	buf_reset(&out);
 	cfg_unload(&c);
 	c = expect_good(POOL, false);
-	cfg_json(c, &out);
+	cfg_json(c, "b.conf", &out);
 	assert_non_null(memmem(buf_span(&out).p, buf_span(&out).n, "\"(not set)\"", 11));
 	buf_fini(&out);
 	cfg_unload(&c);

@@ -90,6 +90,37 @@ expect(const char *now_text, const char *next_text, const char *want, size_t sta
 	cfg_unload(&next);
 }
 
+/*
+ * Lines of the file as it is now, but for what is still as in a former one.
+ */
+static void
+origins_follow_the_file(void **state)
+{
+	struct cfg	*now = parse(TOKEN POOL "drain = 2\njournal = 1M\npoison = 4\n"), *next;
+
+	(void)state;
+	next = parse("# moved\n" TOKEN "journal = 2M\ndrain = 2\n" POOL "hang = 3\n");
+	assert_int_equal(now->journal_origin.line, 4);
+	cfgdiff_take(now, next);
+	assert_int_equal(now->token_origin.line, 2);
+	assert_int_equal(now->drain_origin.line, 4);
+	assert_int_equal(now->hang_origin.line, 6);
+	assert_int_equal(now->poison_origin.from, CFG_FROM_DEFAULT);
+	assert_int_equal(now->pools[0].handler_origin.line, 5);
+	assert_int_equal(now->journal_bytes, 1 << 20);
+	assert_int_equal(now->journal_origin.line, 4);
+	assert_true(now->journal_origin.former);
+	assert_false(now->token_origin.former || now->poison_origin.former);
+	cfg_unload(&next);
+	/* Back as it was. */
+	next = parse(TOKEN "journal = 1M\n" POOL);
+	cfgdiff_take(now, next);
+	assert_int_equal(now->journal_origin.line, 2);
+	assert_false(now->journal_origin.former);
+	cfg_unload(&next);
+	cfg_unload(&now);
+}
+
 static void
 nothing(void **state)
 {
@@ -199,6 +230,7 @@ int
 main(void)
 {
 	const struct CMUnitTest	 tests[] = {
+		cmocka_unit_test(origins_follow_the_file),
 		cmocka_unit_test(nothing),
 		cmocka_unit_test(each_kind_of_option),
 		cmocka_unit_test(secrets_are_compared_not_shown),
