@@ -48,7 +48,8 @@ SUPERVISOR_SRCS := \
 	supervisor/delivery/took.c supervisor/control/snapshot.c \
 	supervisor/gateway/envelope.c supervisor/gateway/inflate.c supervisor/gateway/session.c \
 	supervisor/gateway/identify.c supervisor/gateway/payload.c supervisor/gateway/lwsloop.c \
-	supervisor/gateway/deaf.c supervisor/gateway/gateway.c \
+	supervisor/gateway/deaf.c supervisor/gateway/frames.c supervisor/gateway/wire.c \
+	supervisor/gateway/intake.c supervisor/gateway/receive.c supervisor/gateway/gateway.c \
 	supervisor/journal/log.c supervisor/journal/record.c supervisor/journal/space.c \
 	supervisor/journal/deliveries.c supervisor/journal/peers.c supervisor/journal/open.c \
 	supervisor/journal/path.c supervisor/journal/channels.c \
@@ -112,11 +113,13 @@ UNIT_TESTS := \
 	test_envelope \
 	test_fault \
 	test_fetch \
+	test_frames \
 	test_handover \
 	test_histo \
 	test_http \
 	test_identify \
 	test_inflate \
+	test_intake \
 	test_journal \
 	test_json \
 	test_lanes \

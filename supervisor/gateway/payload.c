@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/json.h"
+#include "common/url.h"
 #include "supervisor/gateway/payload.h"
 
 void
@@ -105,6 +106,14 @@ payload_text(struct span d, const char *key, char *dst, size_t dst_bytes)
 		(void)span_copy(buf_span(&text), dst, dst_bytes);
 	buf_fini(&text);
 	return ok;
+}
+
+bool
+payload_url(struct span d, const char *key, char *dst, size_t dst_bytes)
+{
+	struct url	 u;
+
+	return payload_text(d, key, dst, dst_bytes) && url_parse(dst, URL_WS, &u) == NULL;
 }
 
 size_t

@@ -24,6 +24,8 @@ void		 payload_member(struct buf *out, uint64_t guild, uint64_t user);
 
 /* A string member, escapes undone.  False when it is absent, empty, too long, or holds a NUL. */
 bool		 payload_text(struct span d, const char *key, char *dst, size_t dst_bytes);
+/* The same, and it is a URL of a WebSocket. */
+bool		 payload_url(struct span d, const char *key, char *dst, size_t dst_bytes);
 /* The ids of the objects in the array d.key; how many, at most max. */
 size_t		 payload_ids(struct span d, const char *key, uint64_t *v, size_t max);
 /* d.object.key as an id; 0 when it is absent. */

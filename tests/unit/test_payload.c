@@ -104,6 +104,23 @@ members(void **state)
 	assert_int_equal(payload_id(SPAN(d), "a", "id"), 0);
 }
 
+/* What Discord names is dialled only when it can be. */
+static void
+urls(void **state)
+{
+	static const char	 d[] = "{\"good\":\"wss:\\/\\/gw.example\",\"http\":\"https://gw.example\","
+	    "\"empty\":\"\",\"number\":7}";
+	char			 url[64];
+
+	(void)state;
+	assert_true(payload_url(SPAN(d), "good", url, sizeof(url)));
+	assert_string_equal(url, "wss://gw.example");
+	assert_false(payload_url(SPAN(d), "http", url, sizeof(url)));
+	assert_false(payload_url(SPAN(d), "empty", url, sizeof(url)));
+	assert_false(payload_url(SPAN(d), "number", url, sizeof(url)));
+	assert_false(payload_url(SPAN(d), "good", url, 8));
+}
+
 int
 main(void)
 {
@@ -114,6 +131,7 @@ main(void)
 		cmocka_unit_test_teardown(resumes, teardown),
 		cmocka_unit_test_teardown(the_buffer_does_not_move, teardown),
 		cmocka_unit_test_teardown(members, teardown),
+		cmocka_unit_test_teardown(urls, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
