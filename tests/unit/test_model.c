@@ -72,7 +72,7 @@ static struct model_ask	*ask;
 static struct buf	 text;
 static struct model_result result;
 static char		 id[80];
-static unsigned		 done_n, again_n, failing_n, states_n;
+static unsigned		 done_n, again_n, states_n;
 static enum failure_class again_class;
 static size_t		 stop_after;	/* bytes of text; 0 never */
 static bool		 text_stops_loop;
@@ -241,15 +241,6 @@ on_state(void *arg, const char *tag, enum http_state state, const char *why)
 }
 
 static void
-on_failing(void *arg, unsigned n, const char *why)
-{
-	(void)arg;
-	assert_int_equal(n, 3);
-	assert_non_null(why);
-	failing_n++;
-}
-
-static void
 on_text(void *arg, struct span s)
 {
 	(void)arg;
@@ -304,7 +295,6 @@ configure(struct model_config cf)
 	cf.name = "test-model";
 	cf.user_agent = "test";
 	cf.on_state = on_state;
-	cf.on_failing = on_failing;
 	if (cf.total_ms == 0)
 		cf.total_ms = PATIENCE_MS;
 	model = model_new(loop, names, &cf, &why);
@@ -319,7 +309,7 @@ setup(void **state)
 	loop = loop_new();
 	names = resolve_new(loop, "/dev/null");
 	patience = timer_new(loop, out_of_patience, NULL);
-	accepted_n = closed_n = requests_n = done_n = again_n = failing_n = states_n = 0;
+	accepted_n = closed_n = requests_n = done_n = again_n = states_n = 0;
 	stop_after = 0;
 	text_stops_loop = one_script = false;
 	memset(&result, 0, sizeof(result));
@@ -922,22 +912,8 @@ a_dead_server_makes_a_new_generation(void **state)
 	ask_once(NULL);
 	expect(CODEC_FAILED, FAILURE_TRANSPORT, "");
 	assert_int_equal(result.attempts, 3);
-	assert_int_equal(failing_n, 1);
 	loop_turn(loop);
 	assert_int_equal(states_n, 6);			/* and two of each: old and new */
-}
-
-static void
-draining(void **state)
-{
-	(void)state;
-	configure((struct model_config){ .api_key = "k" });
-	start(SCRIPT({ GOOD, CLOSE, NULL }));
-	model_drain(model, "test");
-	run();
-	expect(CODEC_OK, FAILURE_NONE, "Hello");
-	assert_int_equal(model_start(model, &request, &ops, &result, &ask), ERR_ESESSION_CLOSED);
-	assert_int_equal(states_n, 4);
 }
 
 static void
@@ -997,7 +973,6 @@ main(void)
 		TEST(many_answers_at_once),
 		TEST(names_are_resolved),
 		TEST(a_dead_server_makes_a_new_generation),
-		TEST(draining),
 		TEST(bad_configurations_are_sentences),
 	};
 

@@ -75,9 +75,6 @@ start(struct scope *s, const struct msg_EVENT *ev)
 		case 't':
 			scope_timer(s, 100, timed, NULL);
 			break;
-		case 'x':
-			scope_cancel(s, "it wanted to");
-			break;
 		}
 }
 
@@ -267,18 +264,6 @@ one_call_can_be_cancelled(void **state)
 	did_say("start1 call1:1 call1:2 result1:9");
 	result(2, ERR_OK);
 	did_say("result1:0 ack1");
-}
-
-static void
-a_handler_that_cancels_itself_is_handed_back(void **state)
-{
-	(void)state;
-	event(1, "cxt", 7, 0, 0);
-	did_say("start1 call1:1");
-	pass(0);
-	did_say("result1:9 nack1/2");		/* the timer was refused */
-	event(2, "x", 7, 0, 0);
-	did_say("start2 nack2/2");
 }
 
 static void
@@ -514,7 +499,6 @@ main(void)
 		TEST(cancel_ends_every_child),
 		TEST(a_cancelled_scope_may_say_one_last_thing),
 		TEST(one_call_can_be_cancelled),
-		TEST(a_handler_that_cancels_itself_is_handed_back),
 		TEST(the_deadline_of_a_delivery_cancels_it),
 		TEST(a_call_without_an_answer_ends),
 		TEST(trouble_that_may_pass_is_waited_out),

@@ -75,7 +75,7 @@ struct model {
 	struct generation		*current;
 	struct generations		 generations;
 	struct loop_job			 sweep;		/* replaces and frees sessions */
-	bool				 renew, draining;
+	bool				 renew;
 	unsigned			 failures_n;
 	uint64_t			 asked_n;
 	TAILQ_HEAD(, model_ask)		 asks;
@@ -122,7 +122,7 @@ sweep(void *arg)
 	struct generation	*g, *next, *old = m->current;
 	const char		*why;
 
-	if (m->renew && !m->draining) {
+	if (m->renew) {
 		if ((why = generation_new(m)) != NULL)
 			log_warnx("model %s keeps its session: %s", m->name, why);
 		else
@@ -173,8 +173,8 @@ count_transport(struct model *m, bool ok, const char *why)
 	}
 	if (++m->failures_n < m->cf.failures_max)
 		return;
-	if (m->cf.on_failing != NULL)
-		m->cf.on_failing(m->cf.arg, m->failures_n, why);
+	log_notice("model %s: %u transport failures in a row, the last one: %s", m->name,
+	    m->failures_n, why);
 	m->failures_n = 0;
 	m->renew = true;
 	loop_job_queue(m->loop, &m->sweep);
@@ -803,7 +803,7 @@ attempt(struct model_ask *k)
 	if (m->thinks)
 		codec_expect_thoughts(k->codec);
 	sse_init(&k->sse, on_sse, k);
-	if (k->gen != m->current && !m->draining) {
+	if (k->gen != m->current) {
 		dismiss(k);
 		if (admit(k) != ERR_OK) {
 			failure_set(&k->failure, FAILURE_SESSION, "the session takes nothing");
@@ -943,13 +943,6 @@ model_free(struct model **mp)
 	free(m->ca_file);
 	free(m);
 	*mp = NULL;
-}
-
-void
-model_drain(struct model *m, const char *why)
-{
-	m->draining = true;
-	http_drain(m->current->http, why);
 }
 
 const struct provider *

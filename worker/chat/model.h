@@ -48,8 +48,6 @@ struct model_config {
 	unsigned	 failures_max;
 	/* Every change of state of each session, with its reason.  Never NULL. */
 	void		(*on_state)(void *arg, const char *tag, enum http_state, const char *why);
-	/* failures_max transport failures in a row; the next generation is made.  May be NULL. */
-	void		(*on_failing)(void *arg, unsigned failures_n, const char *why);
 	void		*arg;
 };
 
@@ -84,8 +82,6 @@ struct model	*model_new(struct loop *, struct resolve *, const struct model_conf
 		    const char **why_r);
 /* Open asks end without a callback.  Not from a callback. */
 void		 model_free(struct model **);
-/* Takes no new asks; the session closes when the open ones have ended. */
-void		 model_drain(struct model *, const char *why);
 const struct provider *model_provider(const struct model *);
 const char	*model_name(const struct model *);
 

@@ -674,10 +674,9 @@ static void
 end_replies(struct scope *s, bool at_once)
 {
 	struct reply	*r;
-	bool		 later = s->nack == NACK_DRAINING || s->nack == NACK_FAILED;
 
 	TAILQ_FOREACH(r, &s->replies, entry) {
-		scope_stream_end(r, later ? STREAM_RESTARTING :
+		scope_stream_end(r, s->nack == NACK_DRAINING ? STREAM_RESTARTING :
 		    s->stopped ? STREAM_STOPPED : STREAM_INTERRUPTED, NULL);
 		if (at_once || r->asked.stream == 0)
 			alarm_arm(s->tasks, &r->alarm, 0, reply_cut, r);
@@ -802,12 +801,6 @@ limit_reached(void *arg)
 	} else
 		cancel(s, NACK_DEADLINE, "the delivery's deadline passed");
 	run_ready(t);
-}
-
-void
-scope_cancel(struct scope *s, const char *why)
-{
-	cancel(s, NACK_FAILED, why);
 }
 
 void

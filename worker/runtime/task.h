@@ -110,8 +110,6 @@ struct hold	*scope_hold(struct scope *, void (*fn)(struct scope *, enum error, v
 /* The scope may be gone afterwards. */
 void		 scope_release(struct hold **);
 void		*scope_role(const struct scope *);
-/* End early: the delivery is not acked but handed back (NACK, failed). */
-void		 scope_cancel(struct scope *, const char *why);
 /*
  * For the end of a handler's work: logs a result that is an error.  An error that another attempt
  * may not meet hands the delivery back when the scope is empty; every other one counts as done.
