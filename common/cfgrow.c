@@ -15,9 +15,11 @@
 
 #define DIGITS		"0123456789"
 #define LOWER		"abcdefghijklmnopqrstuvwxyz"
+#define UPPER		"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define EVENTS_MAX	128
 #define INTENTS_MAX	64
 #define WORD_MAX	64	/* bytes of a stop word */
+#define HEADER_MAX	512	/* bytes of "Name: value" */
 #define ENV_BYTES_MAX	4096	/* of NAME=value */
 #define EXEC		"exec:"
 
@@ -499,6 +501,36 @@ check_env(const char *where, const char *text, char *why)
 	return -1;
 }
 
+/* Of a request to a model.  What Bulkhead sets itself is no one else's, a key least of all. */
+static int
+check_header(const char *where, const char *text, char *why)
+{
+	static const char *const	 ours[] = {
+		"accept", "accept-encoding", "api-key", "authorization", "connection",
+		"content-length", "content-type", "cookie", "expect", "host", "te",
+		"transfer-encoding", "upgrade", "user-agent", "x-api-key", NULL
+	};
+	size_t				 n = strspn(text, LOWER UPPER DIGITS "-_"), v;
+	char				 shown[64];
+
+	(void)span_copy(span_make(text, n), shown, sizeof(shown));
+	for (size_t i = 0; ours[i] != NULL; i++)
+		if (strcasecmp(shown, ours[i]) == 0) {
+			(void)snprintf(why, CFGROW_WHY_BYTES, "\"headers\"%s: %s is not yours to"
+			    " set; a key belongs into api_key", where, shown);
+			return -1;
+		}
+	for (v = n; text[v] != '\0' && (unsigned char)text[v] >= 0x20 && text[v] != 0x7f; v++)
+		continue;
+	if (n > 0 && n < sizeof(shown) && text[n] == ':' && text[n + 1] == ' ' &&
+	    text[n + 2] != '\0' && text[v] == '\0' && v <= HEADER_MAX)
+		return 0;
+	(void)snprintf(why, CFGROW_WHY_BYTES, "\"headers\"%s holds \"%s\", which is not"
+	    " \"Name: value\" of at most %d bytes", where, cfgrow_quoted(text, shown, sizeof(shown)),
+	    HEADER_MAX);
+	return -1;
+}
+
 static int
 check_word(const struct cfg_option *o, const char *where, const char *text, char *why)
 {
@@ -511,6 +543,8 @@ check_word(const struct cfg_option *o, const char *where, const char *text, char
 		return check_intent(where, text, why);
 	if (cfgrow_is_env(o))
 		return check_env(where, text, why);
+	if (strcmp(o->name, "headers") == 0)
+		return check_header(where, text, why);
 	if (strcmp(o->name, "free_channels") == 0 ? span_u64(span_of(text), &id) && id > 0 :
 	    *text != '\0' && strlen(text) <= WORD_MAX)
 		return 0;

@@ -42,9 +42,11 @@ options_for_chat(const struct cfg *cfg, struct buf *b)
 	option_str(b, "model.base_url", m->base_url);
 	option_str(b, "model.api_key", m->api_key);
 	option_str(b, "model.query", m->query);
+	option_list(b, "model.headers", &m->headers);
 	option_str(b, "model.name", m->name);
 	option_str(b, "model.provider", m->provider);
 	option_u64(b, "model.sees", m->sees);
+	option_u64(b, "model.thinks", m->thinks);
 	option_u64(b, "model.max_tokens", m->max_tokens);
 	option_u64(b, "model.context_tokens", m->context_tokens);
 	option_str(b, "model.temperature", m->temperature);

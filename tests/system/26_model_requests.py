@@ -45,6 +45,7 @@ def ask(bots, model, tmp_path):
         bot.write_conf(bot.conf.read_text() + f'''model "m" {{
   base_url = "{url}"  name = "{name}"  provider = "{provider}"  max_tokens = 50  temperature = 0.5
   {f'api_key_file = "{secret}"' if key else ""}  {'query = "api-version=2024-10-21"' if provider == "azure" else ""}
+  {more}
 }}
 ''')
         bot.start().ready()
@@ -88,8 +89,9 @@ def test_body(ask, model, name, thinker):
 
 
 def test_without_a_key_none_is_sent(ask, model):
-    got = ask("ollama", model.model, key=False)
+    got = ask("ollama", model.model, key=False, more='headers = { "HTTP-Referer: https://example.com/", "X-Title: A b" }')
     assert not {"authorization", "api-key"} & set(got["headers"])
+    assert (got["headers"]["http-referer"], got["headers"]["x-title"]) == ("https://example.com/", "A b")
 
 
 # TLS

@@ -325,6 +325,15 @@ static const struct { const char *text, *want; } mistakes[] = {
 	    "b.conf:3: \"api_key_file\" is empty in its first line: /dev/null" },
 	{ TOKEN POOL "model \"a\" { name = m base_url = \"https://a\" query = \"?a=b\" }", "b.conf:3:"
 	    " \"query\" in model \"a\" is no query such as a=b&c=d: \"?a=b\"" },
+	{ TOKEN POOL "model \"a\" { name = m base_url = \"https://a\" headers = { \"X-Title\" } }",
+	    "b.conf:3: \"headers\" in model \"a\" holds \"X-Title\", which is not \"Name: value\" of"
+	    " at most 512 bytes" },
+	{ TOKEN POOL "model \"a\" { name = m base_url = \"https://a\" headers = { \"X: a\\nHost: b\" } }",
+	    "b.conf:3: \"headers\" in model \"a\" holds \"X: a?Host: b\", which is not \"Name: value\""
+	    " of at most 512 bytes" },
+	{ TOKEN POOL "model \"a\" { name = m base_url = \"https://a\" headers = { \"authorization: x\" } }",
+	    "b.conf:3: \"headers\" in model \"a\": authorization is not yours to set; a key belongs into"
+	    " api_key" },
 	{ TOKEN POOL "model \"a\" { name = m base_url = \"https://a\" api_key = \"\" }", "b.conf:3: \"api_key\""
 	    " in model \"a\" is empty" },
 	{ TOKEN POOL "model \"a\" { name = m base_url = \"https://a\" temperature = 2.5 }", "b.conf:3:"
@@ -662,7 +671,8 @@ models_and_chat(void **state)
 	    "chat {\n  model = local\n  system_prompt = \"one\\ntwo {bot}\"\n"
 	    "  free_channels = { 1, 22 }\n  stop_words = { stop, halt }\n  merge_gap = 1.5\n}\n"
 	    MODEL "model \"local\" { base_url = \"http://127.0.0.1:8080/v1/\" name = \"x y\""
-	    " api_key = ${CFG_TEST_TOKEN} sees = yes temperature = 0.7 }", true);
+	    " api_key = ${CFG_TEST_TOKEN} sees = yes temperature = 0.7"
+	    " headers = { \"HTTP-Referer: https://example.com\", \"X-Title: a b\" } }", true);
 	const struct cfg_model	*m;
 	struct buf		 out = { 0 };
 	char			 text[256];
@@ -674,7 +684,9 @@ models_and_chat(void **state)
 	assert_string_equal(m->base_url, "http://127.0.0.1:8080/v1");
 	assert_string_equal(m->name, "x y");
 	assert_string_equal(m->api_key, "from.env");
-	assert_true(m->sees);
+	assert_true(m->sees && !m->thinks);
+	assert_int_equal(m->headers.n, 2);
+	assert_string_equal(m->headers.v[1], "X-Title: a b");
 	assert_int_equal(m->total_ms, 600000);
 	assert_string_equal(c->chat.system_prompt, "one\ntwo {bot}");
 	assert_int_equal(c->chat.free_channels.n, 2);

@@ -916,6 +916,32 @@ a_dead_server_makes_a_new_generation(void **state)
 	assert_int_equal(states_n, 6);			/* and two of each: old and new */
 }
 
+#define THOUGHTS \
+	SSE_HEAD DELTA("Hm") DELTA("</think>\\nHel") DELTA("lo") FINISH("stop") DONE
+
+/* What only a closing tag ends shows once; declared it never does. */
+static void
+thoughts_that_nothing_opens(void **state)
+{
+	(void)state;
+	one_script = true;
+	configure((struct model_config){ .api_key = "k" });
+	ask_once(SCRIPT({ THOUGHTS, CLOSE, NULL }));
+	expect(CODEC_OK, FAILURE_NONE, "HmHello");
+	buf_reset(&text);
+	done_n = 0;
+	ask_once(SCRIPT({ THOUGHTS, CLOSE, NULL }));
+	expect(CODEC_OK, FAILURE_NONE, "Hello");
+	model_free(&model);
+	configure((struct model_config){ .api_key = "k", .thinks = true });
+	for (int i = 0; i < 3; i++) {
+		buf_reset(&text);
+		done_n = 0;
+		ask_once(i == 1 ? SCRIPT({ GOOD, CLOSE, NULL }) : SCRIPT({ THOUGHTS, CLOSE, NULL }));
+		expect(CODEC_OK, FAILURE_NONE, "Hello");
+	}
+}
+
 static void
 bad_configurations_are_sentences(void **state)
 {
@@ -973,6 +999,7 @@ main(void)
 		TEST(many_answers_at_once),
 		TEST(names_are_resolved),
 		TEST(a_dead_server_makes_a_new_generation),
+		TEST(thoughts_that_nothing_opens),
 		TEST(bad_configurations_are_sentences),
 	};
 

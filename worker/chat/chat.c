@@ -241,6 +241,24 @@ option_u64(const struct msg_HELLO *h, const char *name, uint64_t fallback)
 	return v;
 }
 
+/* The words of a list with an LF behind each, NULL when there is none; the caller frees it. */
+static char *
+option_lines(const struct msg_HELLO *h, const char *name)
+{
+	struct msg_list_iter	 it = { h->options.raw, 0 };
+	struct span		 n, v;
+	struct buf		 lines = { 0 };
+	char			*text = NULL;
+
+	while (msg_list_more(&it) && msg_list_next_str(&it, &n) && msg_list_next_str(&it, &v))
+		if (span_is(n, name) && v.n > 0)
+			buf_printf(&lines, "%.*s\n", (int)v.n, v.p);
+	if (lines.n > 0)
+		text = mem_spandup(buf_span(&lines));
+	buf_fini(&lines);
+	return text;
+}
+
 /* An option stands once for each word of a list. */
 static void
 read_lists(struct chat *c, const struct msg_HELLO *h)
@@ -297,8 +315,10 @@ chat_new(struct loop *loop, const struct msg_HELLO *h, const struct chat_ops *op
 	char			*key = option(h, "model.api_key");
 	char			*provider = option(h, "model.provider"), *ca = option(h, "ca_file");
 	char			*names = option(h, "resolv_conf"), *query = option(h, "model.query");
+	char			*headers = option_lines(h, "model.headers");
 	struct model_config	 cf = {
 		.base_url = url, .query = query, .api_key = key, .ca_file = ca,
+		.headers = headers, .thinks = option_u64(h, "model.thinks", 0) != 0,
 		.provider = provider == NULL || strcmp(provider, "auto") == 0 ? NULL : provider,
 		.user_agent = "Bulkhead/" BULKHEAD_VERSION,
 		.connect_ms = option_u64(h, "connect_timeout", 0),
@@ -331,6 +351,7 @@ chat_new(struct loop *loop, const struct msg_HELLO *h, const struct chat_ops *op
 	mem_wipe_free(&key);
 	free(url);
 	free(query);
+	free(headers);
 	free(provider);
 	free(ca);
 	free(names);

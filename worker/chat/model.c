@@ -71,7 +71,7 @@ struct model {
 	char				*user_agent, *ca_file;
 	const struct provider		*provider;
 	struct body_learned		 learned;
-	bool				 thinks;	/* its template opens the <think> */
+	bool				 thinks;	/* declared, or seen to */
 	struct generation		*current;
 	struct generations		 generations;
 	struct loop_job			 sweep;		/* replaces and frees sessions */
@@ -476,7 +476,7 @@ learn_thinking(struct model_ask *k, const struct codec_judgement *j)
 	if (codec_lone_closing(k->codec))
 		k->model->thinks = true;
 	else if (j->complete && codec_saw_text(k->codec))
-		k->model->thinks = false;
+		k->model->thinks = k->model->cf.thinks;
 }
 
 static void
@@ -892,6 +892,7 @@ configure(struct model *m, const struct model_config *cf)
 	if (m->provider == NULL)
 		return "there is no such provider";
 	m->cf = *cf;
+	m->thinks = cf->thinks;
 	copy_url(m, cf);
 	m->name = mem_strdup(cf->name);
 	m->api_key = cf->api_key == NULL || cf->api_key[0] == '\0' ? NULL : mem_strdup(cf->api_key);

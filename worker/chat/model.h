@@ -42,6 +42,7 @@ struct model_config {
 	const char	*provider;	/* row of providers.def; NULL: by base_url */
 	const char	*api_key;	/* NULL or "": none is sent */
 	const char	*headers;	/* more header lines, each ends with LF; NULL none */
+	bool		 thinks;	/* answers begin with thoughts that nothing opens */
 	const char	*user_agent;
 	const char	*ca_file;	/* NULL: the system's */
 	uint64_t	 connect_ms, first_byte_ms, idle_ms, total_ms;
