@@ -77,14 +77,14 @@ SUPERVISOR_SRCS := \
 WORKER_SRCS := \
 	worker/web/ask.c worker/web/server.c worker/web/snap.c worker/web/metrics.c worker/web/checks.c \
 	worker/web/page.c worker/web/statsd.c worker/web/web.c \
-	worker/runtime/crash.c worker/runtime/symbols.c worker/runtime/sandbox.c worker/runtime/strike.c worker/runtime/link.c worker/runtime/mailbox.c worker/runtime/task.c \
+	worker/runtime/crash.c worker/runtime/symbols.c worker/runtime/sandbox.c worker/runtime/strike.c worker/runtime/link.c worker/runtime/mailbox.c worker/runtime/option.c worker/runtime/task.c \
 	worker/runtime/session.c worker/runtime/curlloop.c \
 	worker/rest/limit.c worker/rest/limitshow.c worker/rest/limitstate.c worker/rest/lanes.c worker/rest/route.c worker/rest/rest.c \
 	worker/rest/split.c worker/rest/show.c worker/rest/stream.c worker/rest/growing.c \
 	worker/chat/sse.c worker/chat/provider.c worker/chat/failure.c worker/chat/body.c \
 	worker/chat/codec.c worker/chat/model.c \
 	worker/chat/trigger.c worker/chat/context.c worker/chat/prompt.c worker/chat/fetch.c \
-	worker/chat/turn.c worker/chat/trial.c worker/chat/chat.c \
+	worker/chat/models.c worker/chat/turn.c worker/chat/trial.c worker/chat/chat.c \
 	worker/echo/echo.c worker/echo/recite.c
 
 CTL_SRCS := supervisor/ctl/main.c supervisor/ctl/link.c supervisor/ctl/follow.c supervisor/ctl/output.c supervisor/ctl/table.c supervisor/ctl/lifeout.c \

@@ -218,14 +218,20 @@ model_get(struct cfg *cfg, struct span title)
 }
 
 const struct cfg_model *
-cfg_chat_model(const struct cfg *cfg)
+cfg_model_titled(const struct cfg *cfg, const char *title)
 {
-	size_t	 i;
-
-	for (i = 0; i < cfg->models_n; i++)
-		if (cfg->chat.model == NULL || strcmp(cfg->chat.model, cfg->models[i].title) == 0)
+	for (size_t i = 0; title != NULL && i < cfg->models_n; i++)
+		if (strcmp(title, cfg->models[i].title) == 0)
 			return &cfg->models[i];
 	return NULL;
+}
+
+const struct cfg_model *
+cfg_chat_model(const struct cfg *cfg)
+{
+	if (cfg->chat.model == NULL)
+		return cfg->models_n == 0 ? NULL : &cfg->models[0];
+	return cfg_model_titled(cfg, cfg->chat.model);
 }
 
 static uint64_t

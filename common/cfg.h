@@ -198,6 +198,8 @@ const char *cfg_pool_role_name(const struct cfg_pool *, char dst[CFG_ROLE_BYTES]
 uint64_t cfg_pool_credit(const struct cfg_pool *);
 /* The model that answers: a configuration with a pool of the role chat has one. */
 const struct cfg_model *cfg_chat_model(const struct cfg *);
+/* NULL: none is called so, or title is NULL. */
+const struct cfg_model *cfg_model_titled(const struct cfg *, const char *title);
 /* NULL: none is called so. */
 const struct cfg_pool *cfg_pool_named(const struct cfg *, const char *name);
 

@@ -469,12 +469,41 @@ check_program(struct check *c, cfg_t *pool, size_t section)
 	words_fini(&w);
 }
 
+static bool
+is_model(cfg_t *cfg, const char *title)
+{
+	for (unsigned i = 0; i < cfg_size(cfg, "model"); i++)
+		if (strcmp(cfg_title(cfg_getnsec(cfg, "model", i)), title) == 0)
+			return true;
+	return false;
+}
+
+/* Another model of this file. */
+static void
+check_fallback(struct check *c, cfg_t *cfg, cfg_t *model, size_t section)
+{
+	const struct cfgscan_set	*set;
+	const char			*name = cfg_getstr(model, "fallback");
+	char				 shown[64];
+
+	set = cfgscan_find(&c->s, cfgrow_find(SPAN("fallback"), CFG_SCOPE_MODEL), section);
+	if (set == NULL || name == NULL)
+		return;
+	if (strcmp(name, cfg_title(model)) == 0)
+		cfgscan_say(&c->s, set->line, "\"fallback\" in model \"%s\" is that model itself",
+		    name);
+	else if (!is_model(cfg, name))
+		cfgscan_say(&c->s, set->line, "\"fallback\" in model \"%s\" is \"%s\", and there is"
+		    " no model \"%s\" { }", cfg_title(model),
+		    cfgrow_quoted(name, shown, sizeof(shown)), shown);
+}
+
 /* A pool that chats needs a model, and the one that is named must be there. */
 static void
 check_models(struct check *c, cfg_t *cfg)
 {
 	const char	*model = cfg_getstr(cfg, "chat|model"), *handler;
-	bool		 chats = false, found = false;
+	bool		 chats = false;
 	char		 shown[64];
 	size_t		 i;
 
@@ -482,10 +511,7 @@ check_models(struct check *c, cfg_t *cfg)
 		handler = cfg_getstr(cfg_getnsec(cfg, "pool", (unsigned)i), "handler");
 		chats = chats || (handler != NULL && strcmp(handler, "chat") == 0);
 	}
-	for (i = 0; model != NULL && i < cfg_size(cfg, "model"); i++)
-		found = found || strcmp(cfg_title(cfg_getnsec(cfg, "model", (unsigned)i)),
-		    model) == 0;
-	if (model != NULL && !found)
+	if (model != NULL && !is_model(cfg, model))
 		cfgscan_say(&c->s, 0, "\"model\" in chat is \"%s\", and there is no model \"%s\""
 		    " { }", cfgrow_quoted(model, shown, sizeof(shown)), shown);
 	if (chats && cfg_size(cfg, "model") == 0)
@@ -517,8 +543,10 @@ read_values(struct check *c, cfg_t *cfg, bool need_token)
 			read_option(c, section, o, i, title);
 		if (sec->scope == CFG_SCOPE_POOL)
 			check_program(c, section, i);
-		if (sec->scope == CFG_SCOPE_MODEL)
+		if (sec->scope == CFG_SCOPE_MODEL) {
 			read_key_file(c, section, i, title);
+			check_fallback(c, cfg, section, i);
+		}
 	}
 	check_models(c, cfg);
 	for (i = 0; i < c->s.env_n; i++)

@@ -164,15 +164,6 @@ section_diff(struct cfgdiff *d, enum cfg_scope scope, const char *title, const v
 	}
 }
 
-static const struct cfg_model *
-model_named(const struct cfg *cfg, const char *title)
-{
-	for (size_t i = 0; i < cfg->models_n; i++)
-		if (strcmp(cfg->models[i].title, title) == 0)
-			return &cfg->models[i];
-	return NULL;
-}
-
 static void
 pools_diff(struct cfgdiff *d, const struct cfg *now, const struct cfg *next)
 {
@@ -196,14 +187,14 @@ models_diff(struct cfgdiff *d, const struct cfg *now, const struct cfg *next)
 	const struct cfg_model	*other;
 
 	for (size_t i = 0; i < now->models_n; i++) {
-		other = model_named(next, now->models[i].title);
+		other = cfg_model_titled(next, now->models[i].title);
 		if (other == NULL)
 			row_add(d, CFGDIFF_REMOVED, CFG_SCOPE_MODEL, now->models[i].title);
 		else
 			section_diff(d, CFG_SCOPE_MODEL, other->title, &now->models[i], other);
 	}
 	for (size_t i = 0; i < next->models_n; i++)
-		if (model_named(now, next->models[i].title) == NULL)
+		if (cfg_model_titled(now, next->models[i].title) == NULL)
 			row_add(d, CFGDIFF_ADDED, CFG_SCOPE_MODEL, next->models[i].title);
 }
 

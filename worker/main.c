@@ -30,6 +30,7 @@
 #include "worker/rest/rest.h"
 #include "worker/runtime/crash.h"
 #include "worker/runtime/link.h"
+#include "worker/runtime/option.h"
 #include "worker/runtime/sandbox.h"
 #include "worker/runtime/task.h"
 #include "worker/web/web.h"
@@ -224,35 +225,10 @@ static const struct chat_ops	 chat_ops = { world_send };
 
 /* ---- HELLO ---- */
 
-/* Value of an option, NULL when there is none or it is empty; the caller frees it. */
-static char *
-option(const struct msg_HELLO *h, const char *name)
-{
-	struct msg_list_iter	 it = { h->options.raw, 0 };
-	struct span		 n, v;
-
-	while (msg_list_more(&it) && msg_list_next_str(&it, &n) && msg_list_next_str(&it, &v))
-		if (span_is(n, name) && v.n > 0)
-			return mem_spandup(v);
-	return NULL;
-}
-
-static uint64_t
-option_u64(const struct msg_HELLO *h, const char *name, uint64_t fallback)
-{
-	char		*text = option(h, name);
-	uint64_t	 v = fallback;
-
-	if (text != NULL && !span_u64(span_of(text), &v))
-		log_warnx("option %s is no number: %s", name, text);
-	free(text);
-	return v;
-}
-
 static void
 set_log(const struct msg_HELLO *h)
 {
-	char	*name = option(h, "log_level"), *trace = option(h, "trace");
+	char	*name = option_text(h, "log_level"), *trace = option_text(h, "trace");
 	int	 level = name == NULL ? -1 : log_level_of(name);
 
 	if (level >= 0)
@@ -266,9 +242,9 @@ set_log(const struct msg_HELLO *h)
 static int
 build_rest(struct wrk *w, const struct msg_HELLO *h, const char **why_r)
 {
-	char			*token = option(h, "token"), *api = option(h, "api_url");
-	char			*agent = option(h, "user_agent_url"), *ca = option(h, "ca_file");
-	char			*names = option(h, "resolv_conf");
+	char			*token = option_text(h, "token"), *api = option_text(h, "api_url");
+	char			*agent = option_text(h, "user_agent_url"), *ca = option_text(h, "ca_file");
+	char			*names = option_text(h, "resolv_conf");
 	struct rest_config	 cf = {
 		.token = token, .api_url = api, .ca_file = ca,
 		.user_agent_url = agent != NULL ? agent : "https://bulkhead.invalid",
@@ -294,20 +270,24 @@ build_rest(struct wrk *w, const struct msg_HELLO *h, const char **why_r)
 	return w->rest == NULL ? -1 : 0;
 }
 
-/* The model's key, when there is one, is not for the log. */
+/* The keys of models, when there are some, are not for the log. */
 static void
-name_key(const struct msg_HELLO *h)
+name_keys(const struct msg_HELLO *h)
 {
-	char	*key = option(h, "model.api_key");
+	static const char *const	 names[] = { "model.api_key", "fallback.api_key" };
+	char				*key;
 
-	secret_add(key);
-	mem_wipe_free(&key);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		key = option_text(h, names[i]);
+		secret_add(key);
+		mem_wipe_free(&key);
+	}
 }
 
 static int
 build_web(struct wrk *w, const struct msg_HELLO *h, const char **why_r)
 {
-	char			*at = option(h, "web"), *statsd = option(h, "statsd");
+	char			*at = option_text(h, "web"), *statsd = option_text(h, "statsd");
 	struct web_config	 cf = {
 		.listen = at, .statsd = statsd, .first = h->generation == 1,
 	};
@@ -323,7 +303,7 @@ build_handler(struct wrk *w, const struct msg_HELLO *h, const char **why_r)
 {
 	for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++)
 		if (span_is(h->role, handlers[i]->role)) {
-			name_key(h);
+			name_keys(h);
 			if (handlers[i] == &chat_handler &&
 			    (w->chat = chat_new(w->loop, h, &chat_ops, w, why_r)) == NULL)
 				return -1;
@@ -384,7 +364,7 @@ name_process(struct wrk *w, const struct msg_HELLO *h)
 static void
 confine(struct wrk *w, const struct msg_HELLO *h)
 {
-	char			*names = option(h, "resolv_conf"), *ca = option(h, "ca_file");
+	char			*names = option_text(h, "resolv_conf"), *ca = option_text(h, "ca_file");
 	struct sandbox_files	 files = { .resolv_conf = names, .ca_file = ca };
 
 	sandbox_enter(h->role, &files, w->board);

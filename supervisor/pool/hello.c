@@ -32,27 +32,46 @@ option_list(struct buf *b, const char *name, const struct cfg_list *l)
 		option_str(b, name, l->v[i]);
 }
 
-/* The key of the model goes to the pools that ask it, and to nobody else. */
+static const char *
+dotted(char dst[64], const char *of, const char *name)
+{
+	snprintf(dst, 64, "%s.%s", of, name);
+	return dst;
+}
+
+/* of: "model", the one that answers, or "fallback", the one that stands in for it. */
+static void
+options_of_model(const struct cfg_model *m, const char *of, struct buf *b)
+{
+	char	 name[64];
+
+	option_str(b, dotted(name, of, "base_url"), m->base_url);
+	option_str(b, dotted(name, of, "api_key"), m->api_key);
+	option_str(b, dotted(name, of, "query"), m->query);
+	option_list(b, dotted(name, of, "headers"), &m->headers);
+	option_str(b, dotted(name, of, "name"), m->name);
+	option_str(b, dotted(name, of, "provider"), m->provider);
+	option_u64(b, dotted(name, of, "sees"), m->sees);
+	option_u64(b, dotted(name, of, "thinks"), m->thinks);
+	option_u64(b, dotted(name, of, "max_tokens"), m->max_tokens);
+	option_u64(b, dotted(name, of, "context_tokens"), m->context_tokens);
+	option_str(b, dotted(name, of, "temperature"), m->temperature);
+	option_u64(b, dotted(name, of, "first_byte"), m->first_byte_ms);
+	option_u64(b, dotted(name, of, "idle"), m->idle_ms);
+	option_u64(b, dotted(name, of, "total"), m->total_ms);
+}
+
+/* The keys of the models go to the pools that ask them, and to nobody else. */
 static void
 options_for_chat(const struct cfg *cfg, struct buf *b)
 {
 	const struct cfg_model	*m = cfg_chat_model(cfg);
+	const struct cfg_model	*fallback = cfg_model_titled(cfg, m->fallback);
 	const struct cfg_chat	*c = &cfg->chat;
 
-	option_str(b, "model.base_url", m->base_url);
-	option_str(b, "model.api_key", m->api_key);
-	option_str(b, "model.query", m->query);
-	option_list(b, "model.headers", &m->headers);
-	option_str(b, "model.name", m->name);
-	option_str(b, "model.provider", m->provider);
-	option_u64(b, "model.sees", m->sees);
-	option_u64(b, "model.thinks", m->thinks);
-	option_u64(b, "model.max_tokens", m->max_tokens);
-	option_u64(b, "model.context_tokens", m->context_tokens);
-	option_str(b, "model.temperature", m->temperature);
-	option_u64(b, "model.first_byte", m->first_byte_ms);
-	option_u64(b, "model.idle", m->idle_ms);
-	option_u64(b, "model.total", m->total_ms);
+	options_of_model(m, "model", b);
+	if (fallback != NULL)
+		options_of_model(fallback, "fallback", b);
 	option_str(b, "chat.system_prompt", c->system_prompt);
 	option_list(b, "chat.free_channels", &c->free_channels);
 	option_str(b, "chat.bots", c->bots);

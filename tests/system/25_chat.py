@@ -24,10 +24,10 @@ def model():
 @pytest.fixture
 def chats(bots):
     """Makes a bot that talks."""
-    def make(fake, model, chat="", more="", pools=None, **kwargs):
+    def make(fake, model, chat="", more="", models="", pools=None, **kwargs):
         bot = bots(fake, pools or {"chat": {"handler": "chat"}}, **kwargs)
         bot.write_conf(bot.conf.read_text() + f'model "m" {{\n  base_url = "{model.url}"\n  api_key = "{model.key}"\n'
-                       f'  name = "{model.model}"\n{more}\n}}\nchat {{\n{chat}\n}}\n')
+                       f'  name = "{model.model}"\n{more}\n}}\n{models}\nchat {{\n{chat}\n}}\n')
         return bot.start().ready()
     return make
 
@@ -310,6 +310,38 @@ def test_try(polite, model, chats):
     assert model.wait(lambda: len(model.requests) > seen or model.requests[-1]["end"] is None, 10)
     bot.kill("chat.0")
     assert asker.wait(10) == 1 and "died" in asker.stderr.read()
+
+
+def test_a_fallback_is_asked(polite, model, chats):
+    """When the model fails before its first word, by a failure that another may not have; and only then."""
+    with FakeModel(key="sk-of-the-spare-one", model="spare-model") as spare:
+        bot = chats(polite, model, more='  fallback = "spare"', models=f'''model "spare" {{
+  base_url = "{spare.url}"  api_key = "{spare.key}"  name = "{spare.model}"  fallback = "m"
+}}''')
+        model.script(22)
+        spare.script(text="From the spare one.")
+        said = polite.say(polite.channels[0], f"{call(polite)} who is there?")
+        answered(bot, polite, said, "From the spare one.")
+        assert spare.requests[0]["body"]["model"] == "spare-model" and told(spare) == told(model)
+        wait_for(lambda: bot.counters()["model_fallbacks"] == 1, 10, "it is counted")
+        assert bot.logged("spare-model is asked: AUTH")
+        # What has begun to speak is the answer, whole or not.
+        model.script(12)
+        cut = bot.ctl_run("chat", "try", "one")
+        assert cut.returncode == 1 and "broke off" in cut.stderr
+        # This request is refused everywhere.
+        model.script(19, status=403)
+        assert bot.ctl_run("chat", "try", "two").returncode == 1
+        assert len(spare.requests) == 1
+        # A server that is down; the fallback has none itself.
+        model.listen(False)
+        model.drop()
+        spare.script(text="Here.")
+        assert bot.ctl("chat", "try", "three") == "Here.\n"
+        spare.script(22)
+        both = bot.ctl_run("chat", "try", "four")
+        assert both.returncode == 1 and "API key" in both.stderr and len(spare.requests) == 3
+        assert not any(key in text for key in (model.key, spare.key) for text in (bot.log(), bot.ctl("show", "config")))
 
 
 def test_try_needs_no_discord(model, chats):

@@ -325,6 +325,10 @@ static const struct { const char *text, *want; } mistakes[] = {
 	    "b.conf:3: \"api_key_file\" is empty in its first line: /dev/null" },
 	{ TOKEN POOL "model \"a\" { name = m base_url = \"https://a\" query = \"?a=b\" }", "b.conf:3:"
 	    " \"query\" in model \"a\" is no query such as a=b&c=d: \"?a=b\"" },
+	{ TOKEN POOL "model \"a\" { name = m base_url = \"https://a\" fallback = a }", "b.conf:3:"
+	    " \"fallback\" in model \"a\" is that model itself" },
+	{ TOKEN POOL "model \"a\" { name = m base_url = \"https://a\" fallback = b }", "b.conf:3:"
+	    " \"fallback\" in model \"a\" is \"b\", and there is no model \"b\" { }" },
 	{ TOKEN POOL "model \"a\" { name = m base_url = \"https://a\" headers = { \"X-Title\" } }",
 	    "b.conf:3: \"headers\" in model \"a\" holds \"X-Title\", which is not \"Name: value\" of"
 	    " at most 512 bytes" },

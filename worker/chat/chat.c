@@ -2,7 +2,6 @@
  * chat - see chat.h.
  */
 #include <jansson.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -10,6 +9,7 @@
 #include "common/log.h"
 #include "common/resolve.h"
 #include "worker/chat/role.h"
+#include "worker/runtime/option.h"
 
 #define FLAG_FRESH	1		/* EVENT.flags */
 #define NOBODY		UINT64_MAX	/* wrote the message that was deleted */
@@ -36,23 +36,23 @@ chat_add_notes(struct buf *b, const struct model_result *r)
 }
 
 void
-chat_fill_request(const struct chat *c, const struct prompt *p, struct chat_request *rq)
+chat_fill_request(const struct chat_model *m, const struct prompt *p, struct chat_request *rq)
 {
 	chat_params_init(&rq->params);
-	rq->model = c->model_name;
+	rq->model = m->name;
 	rq->messages = prompt_messages(p, &rq->messages_n);
-	rq->params.max_tokens = c->max_tokens;
-	rq->params.temperature = c->temperature;
-	rq->params.vision = c->sees;
+	rq->params.max_tokens = m->max_tokens;
+	rq->params.temperature = m->temperature;
+	rq->params.vision = m->sees;
 }
 
 struct prompt *
-chat_make_prompt(const struct chat *c, const struct prompt_names *given, bool names,
-    const struct prompt_turn *turns, size_t turns_n, bool cut, bool lost)
+chat_make_prompt(const struct chat *c, const struct chat_model *m, const struct prompt_names *given,
+    bool names, const struct prompt_turn *turns, size_t turns_n, bool cut, bool lost)
 {
 	struct prompt_rules	 rules = {
-		.system = c->system, .context_tokens = c->context_tokens,
-		.answer_tokens = c->max_tokens, .names = names, .sees = c->sees
+		.system = c->system, .context_tokens = m->context_tokens,
+		.answer_tokens = m->max_tokens, .names = names, .sees = m->sees
 	};
 	struct prompt_names	 all = *given;
 	time_t			 now = (time_t)(clock_wall_ms() / 1000);
@@ -204,96 +204,33 @@ const struct handler	 chat_handler = { "chat", false, start, NULL };
 /* ---- the life of the role ---- */
 
 static void
-on_model_state(void *arg, const char *tag, enum http_state state, const char *why)
-{
-	struct chat		*c = arg;
-	struct msg_SESSION	 m = {
-		.tag = span_of(tag), .state = state, .why = span_of(why)
-	};
-
-	if (m.why.n > 256)
-		m.why.n = 256;
-	c->ops->send(c->arg, MSG_SESSION, &m);
-}
-
-/* Value of an option, NULL when there is none; the caller frees it. */
-static char *
-option(const struct msg_HELLO *h, const char *name)
-{
-	struct msg_list_iter	 it = { h->options.raw, 0 };
-	struct span		 n, v;
-
-	while (msg_list_more(&it) && msg_list_next_str(&it, &n) && msg_list_next_str(&it, &v))
-		if (span_is(n, name))
-			return mem_spandup(v);
-	return NULL;
-}
-
-static uint64_t
-option_u64(const struct msg_HELLO *h, const char *name, uint64_t fallback)
-{
-	char		*text = option(h, name);
-	uint64_t	 v = fallback;
-
-	if (text != NULL)
-		(void)span_u64(span_of(text), &v);
-	free(text);
-	return v;
-}
-
-/* The words of a list with an LF behind each, NULL when there is none; the caller frees it. */
-static char *
-option_lines(const struct msg_HELLO *h, const char *name)
-{
-	struct msg_list_iter	 it = { h->options.raw, 0 };
-	struct span		 n, v;
-	struct buf		 lines = { 0 };
-	char			*text = NULL;
-
-	while (msg_list_more(&it) && msg_list_next_str(&it, &n) && msg_list_next_str(&it, &v))
-		if (span_is(n, name) && v.n > 0)
-			buf_printf(&lines, "%.*s\n", (int)v.n, v.p);
-	if (lines.n > 0)
-		text = mem_spandup(buf_span(&lines));
-	buf_fini(&lines);
-	return text;
-}
-
-/* An option stands once for each word of a list. */
-static void
 read_lists(struct chat *c, const struct msg_HELLO *h)
 {
-	struct msg_list_iter	 it = { h->options.raw, 0 };
-	struct span		 n, v;
+	struct msg_list_iter	 ids = { h->options.raw, 0 }, words = { h->options.raw, 0 };
+	struct span		 v;
 	uint64_t		 id;
 
-	while (msg_list_more(&it) && msg_list_next_str(&it, &n) && msg_list_next_str(&it, &v)) {
-		if (span_is(n, "chat.free_channels") && span_u64(v, &id)) {
+	while (option_next(&ids, "chat.free_channels", &v))
+		if (span_u64(v, &id)) {
 			c->free_channels = mem_grow(c->free_channels, c->free_channels_n + 1,
 			    sizeof(*c->free_channels));
 			c->free_channels[c->free_channels_n++] = id;
 		}
-		if (span_is(n, "chat.stop_words")) {
-			c->stop_words = mem_grow(c->stop_words, c->stop_words_n + 1,
-			    sizeof(*c->stop_words));
-			c->stop_words[c->stop_words_n++] = mem_spandup(v);
-		}
+	while (option_next(&words, "chat.stop_words", &v)) {
+		c->stop_words = mem_grow(c->stop_words, c->stop_words_n + 1,
+		    sizeof(*c->stop_words));
+		c->stop_words[c->stop_words_n++] = mem_spandup(v);
 	}
 }
 
 static void
 read_options(struct chat *c, const struct msg_HELLO *h)
 {
-	char	*bots = option(h, "chat.bots"), *warm = option(h, "model.temperature");
+	char	*bots = option_text(h, "chat.bots");
 
-	c->model_name = option(h, "model.name");
-	c->system = option(h, "chat.system_prompt");
+	c->system = option_text(h, "chat.system_prompt");
 	if (c->system == NULL)
 		c->system = mem_strdup("");
-	c->sees = option_u64(h, "model.sees", 0) != 0;
-	c->max_tokens = option_u64(h, "model.max_tokens", 0);
-	c->context_tokens = option_u64(h, "model.context_tokens", 0);
-	c->temperature = warm == NULL ? NAN : strtod(warm, NULL);
 	c->bots = bots == NULL || strcmp(bots, "none") == 0 ? TRIGGER_BOTS_NONE :
 	    strcmp(bots, "all") == 0 ? TRIGGER_BOTS_ALL : TRIGGER_BOTS_MENTIONS;
 	c->messages_max = (unsigned)option_u64(h, "chat.max_messages", 25);
@@ -303,30 +240,14 @@ read_options(struct chat *c, const struct msg_HELLO *h)
 	c->continue_gap_ms = option_u64(h, "chat.continue_gap", 86400000);
 	read_lists(c, h);
 	free(bots);
-	free(warm);
 }
 
 struct chat *
 chat_new(struct loop *loop, const struct msg_HELLO *h, const struct chat_ops *ops, void *arg,
     const char **why_r)
 {
-	struct chat		*c = mem_alloc(sizeof(*c));
-	char			*url = option(h, "model.base_url");
-	char			*key = option(h, "model.api_key");
-	char			*provider = option(h, "model.provider"), *ca = option(h, "ca_file");
-	char			*names = option(h, "resolv_conf"), *query = option(h, "model.query");
-	char			*headers = option_lines(h, "model.headers");
-	struct model_config	 cf = {
-		.base_url = url, .query = query, .api_key = key, .ca_file = ca,
-		.headers = headers, .thinks = option_u64(h, "model.thinks", 0) != 0,
-		.provider = provider == NULL || strcmp(provider, "auto") == 0 ? NULL : provider,
-		.user_agent = "Bulkhead/" BULKHEAD_VERSION,
-		.connect_ms = option_u64(h, "connect_timeout", 0),
-		.first_byte_ms = option_u64(h, "model.first_byte", 0),
-		.idle_ms = option_u64(h, "model.idle", 0),
-		.total_ms = option_u64(h, "model.total", 0),
-		.on_state = on_model_state, .arg = c,
-	};
+	struct chat	*c = mem_alloc(sizeof(*c));
+	char		*names = option_text(h, "resolv_conf"), *ca = option_text(h, "ca_file");
 
 	c->loop = loop;
 	c->ops = ops;
@@ -334,28 +255,15 @@ chat_new(struct loop *loop, const struct msg_HELLO *h, const struct chat_ops *op
 	TAILQ_INIT(&c->turns);
 	TAILQ_INIT(&c->trials);
 	read_options(c, h);
-	cf.name = c->model_name;
 	c->context = context_new(CONTEXT_MESSAGES_MAX, CONTEXT_BYTES_MAX);
 	c->resolve = resolve_new(loop, names == NULL ? "/etc/resolv.conf" : names);
-	if (url == NULL || c->model_name == NULL)
-		*why_r = "HELLO lacks model.base_url or model.name";
-	else if (c->resolve == NULL)
-		*why_r = "the resolver cannot be made";
-	else
-		c->model = model_new(loop, c->resolve, &cf, why_r);
-	if (c->model != NULL && model_provider(c->model)->images == PROVIDER_NONE)
-		c->sees = false;
-	if (c->model != NULL)
-		c->fetch = fetch_new(loop, c->resolve, cf.user_agent, ca,
-		    cf.connect_ms == 0 ? MODEL_CONNECT_MS : cf.connect_ms);
-	mem_wipe_free(&key);
-	free(url);
-	free(query);
-	free(headers);
-	free(provider);
+	*why_r = c->resolve == NULL ? "the resolver cannot be made" : chat_models_new(c, h);
+	if (*why_r == NULL)
+		c->fetch = fetch_new(loop, c->resolve, CHAT_USER_AGENT, ca,
+		    option_u64(h, "connect_timeout", MODEL_CONNECT_MS));
 	free(ca);
 	free(names);
-	if (c->model == NULL)
+	if (*why_r != NULL)
 		chat_free(&c);
 	return c;
 }
@@ -369,7 +277,7 @@ chat_free(struct chat **cp)
 		return;
 	turns_free(c);
 	trials_free(c);
-	model_free(&c->model);
+	chat_models_free(c);
 	fetch_free(&c->fetch);
 	resolve_free(&c->resolve);
 	context_free(&c->context);
@@ -377,7 +285,6 @@ chat_free(struct chat **cp)
 		free(c->stop_words[i]);
 	free(c->stop_words);
 	free(c->free_channels);
-	free(c->model_name);
 	free(c->system);
 	free(c);
 	*cp = NULL;

@@ -7,6 +7,8 @@
  * asker ends it early with a stop word, or with the stop button as a reaction to the question or
  * the answer; deleting the question or the answer does so too.
  *
+ * A model that fails before its first word may have a fallback, which is asked the same.
+ *
  * Owner: main, after its tasks.  HELLO's options are read by chat_new.
  */
 #ifndef WORKER_CHAT_CHAT_H

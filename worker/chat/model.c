@@ -617,7 +617,7 @@ finish(struct model_ask *k, const struct codec_judgement *j)
 	struct model_result	 r = {
 		.verdict = j->verdict, .complete = j->complete && k->failure.class != FAILURE_EMPTY,
 		.trimmed = k->cut.oldest_n > 0, .images_dropped = k->cut.images,
-		.shrunk = seems_shrunk(k), .finish = codec_finish(k->codec),
+		.shrunk = seems_shrunk(k), .spoke = k->text_seen, .finish = codec_finish(k->codec),
 		.failure = k->failure, .usage = *codec_usage(k->codec),
 		.codec = k->codec, .id = k->id, .attempts = k->attempts,
 	};

@@ -58,6 +58,7 @@ struct model_result {
 	bool			 trimmed;	/* older messages were left out */
 	bool			 images_dropped;
 	bool			 shrunk;	/* the server seems not to have read all */
+	bool			 spoke;		/* some text was handed out */
 	enum codec_finish	 finish;
 	struct failure		 failure;	/* class NONE: none; also for LENGTH, FILTERED */
 	uint64_t		 wait_ms;	/* the server asks for it; for failure_sentence */

@@ -1,7 +1,8 @@
 /*
- * role - what the parts of the chat role share; private to chat.c, turn.c and trial.c.
+ * role - what the parts of the chat role share; private to chat.c, models.c, turn.c and trial.c.
  *
  *	chat	the role's life and options, and what an event means
+ *	models	the model that answers and the one that stands in for it
  *	turn	one message that is answered
  *	trial	the verb try
  */
@@ -19,6 +20,8 @@
 
 #define CHAT_NAMES_KEPT	64
 #define CHAT_NOTE_MAX	512		/* bytes of STREAM_END.note */
+#define CHAT_MODELS_MAX	2		/* the one that answers, and its fallback */
+#define CHAT_USER_AGENT	"Bulkhead/" BULKHEAD_VERSION
 
 TAILQ_HEAD(turns, turn);
 TAILQ_HEAD(trials, trial);
@@ -28,12 +31,22 @@ struct chat_name {				/* of a channel or a guild */
 	char		 text[104];
 };
 
+/* A model and what its section of the configuration says. */
+struct chat_model {
+	struct model	*model;
+	char		*name;			/* as its server calls it */
+	bool		 sees;
+	uint64_t	 max_tokens, context_tokens;	/* 0: not set */
+	double		 temperature;		/* NAN: not set */
+};
+
 struct chat {
 	struct loop		*loop;
 	const struct chat_ops	*ops;
 	void			*arg;
 	struct resolve		*resolve;
-	struct model		*model;
+	struct chat_model	 models[CHAT_MODELS_MAX];	/* in the order of asking */
+	size_t			 models_n;
 	struct fetch		*fetch;
 	struct context		*context;
 	struct turns		 turns;		/* as they came; the first of a channel goes */
@@ -44,10 +57,7 @@ struct chat {
 	size_t			 names_at;
 	char			 bot[104];	/* "": not asked yet */
 
-	char			*model_name, *system;
-	bool			 sees;
-	uint64_t		 max_tokens, context_tokens;
-	double			 temperature;
+	char			*system;
 	enum trigger_bots	 bots;
 	uint64_t		*free_channels;
 	size_t			 free_channels_n;
@@ -68,10 +78,25 @@ void		 chat_add_sentence(struct buf *, const char *sentence);
 /* What people should know about an answer that came. */
 void		 chat_add_notes(struct buf *, const struct model_result *);
 /* given lacks date and bot; the rest as in prompt_new. */
-struct prompt	*chat_make_prompt(const struct chat *, const struct prompt_names *given, bool names,
-		    const struct prompt_turn *, size_t turns_n, bool cut, bool lost);
-void		 chat_fill_request(const struct chat *, const struct prompt *,
+struct prompt	*chat_make_prompt(const struct chat *, const struct chat_model *,
+		    const struct prompt_names *given, bool names, const struct prompt_turn *,
+		    size_t turns_n, bool cut, bool lost);
+void		 chat_fill_request(const struct chat_model *, const struct prompt *,
 		    struct chat_request *rq_r);
+
+/* ---- models ---- */
+
+/* NULL, or what is wrong with HELLO's options.  After loop, resolve and ops are set. */
+const char	*chat_models_new(struct chat *, const struct msg_HELLO *);
+void		 chat_models_free(struct chat *);	/* open asks end without a callback */
+/*
+ * After a result: whether the next model is asked the same, which is so when its failure is one
+ * that another may not have, and no word of an answer was handed out.
+ *	at	index of the model that was asked; of the next one when true
+ *	tag	of what asks, for the log
+ */
+bool		 chat_falls_back(const struct chat *, size_t *at, const char *tag,
+		    const struct model_result *);
 
 /* ---- turn ---- */
 

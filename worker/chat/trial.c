@@ -11,7 +11,9 @@ struct trial {
 	TAILQ_ENTRY(trial)	 entry;
 	struct chat		*chat;
 	uint64_t		 call;
-	struct buf		 text;
+	char			*question;
+	struct buf		 text;		/* of the answer */
+	size_t			 at;		/* the model that is asked */
 	struct prompt		*prompt;
 	struct chat_request	 request;
 	struct model_ask	*ask;
@@ -36,6 +38,7 @@ trial_free(struct trial *t)
 	if (t->ask != NULL)
 		model_stop(&t->ask);
 	prompt_free(&t->prompt);
+	free(t->question);
 	buf_fini(&t->text);
 	free(t);
 }
@@ -63,6 +66,8 @@ on_trial_retract(void *arg)
 	buf_reset(&t->text);
 }
 
+static enum error trial_ask(struct trial *);
+
 static void
 on_trial_done(void *arg, const struct model_result *r)
 {
@@ -71,10 +76,12 @@ on_trial_done(void *arg, const struct model_result *r)
 	char		 why[CHAT_NOTE_MAX + 1];
 
 	t->ask = NULL;
+	if (chat_falls_back(t->chat, &t->at, "try", r) && trial_ask(t) == ERR_OK)
+		return;
 	if (r->failure.class == FAILURE_NONE)
 		chat_add_notes(&b, r);
 	else
-		failure_sentence(&r->failure, t->chat->model_name, r->id, r->wait_ms, &b);
+		failure_sentence(&r->failure, t->chat->models[t->at].name, r->id, r->wait_ms, &b);
 	span_copy(buf_span(&b), why, sizeof(why));
 	buf_fini(&b);
 	answer(t->chat, t->call, r->failure.class == FAILURE_NONE ? ERR_OK : ERR_EHTTP, why,
@@ -86,14 +93,25 @@ static const struct model_ops	 trial_model_ops = {
 	.text = on_trial_text, .retract = on_trial_retract, .done = on_trial_done
 };
 
+/* The model whose turn it is. */
+static enum error
+trial_ask(struct trial *t)
+{
+	const struct chat_model	*model = &t->chat->models[t->at];
+	struct prompt_names	 names = { .user = "the administrator" };
+	struct prompt_turn	 turn = { .author = 1, .name = "", .text = t->question };
+
+	prompt_free(&t->prompt);
+	t->prompt = chat_make_prompt(t->chat, model, &names, false, &turn, 1, false, false);
+	chat_fill_request(model, t->prompt, &t->request);
+	return model_start(model->model, &t->request, &trial_model_ops, t, &t->ask);
+}
+
 void
 chat_call(struct chat *c, const struct msg_CALL *m)
 {
-	struct prompt_names	 names = { .user = "the administrator" };
-	struct prompt_turn	 turn = { .author = 1, .name = "" };
 	struct trial		*t;
 	enum error		 error;
-	char			*text;
 
 	if (!span_is(m->verb, "try") || m->body.n == 0 || c->trials_n == TRIALS_MAX) {
 		answer(c, m->call, c->trials_n == TRIALS_MAX ? ERR_ESERVICE : ERR_EINVALID,
@@ -106,13 +124,8 @@ chat_call(struct chat *c, const struct msg_CALL *m)
 	t->call = m->call;
 	TAILQ_INSERT_TAIL(&c->trials, t, entry);
 	c->trials_n++;
-	text = mem_spandup(m->body);
-	turn.text = text;
-	t->prompt = chat_make_prompt(c, &names, false, &turn, 1, false, false);
-	free(text);
-	chat_fill_request(c, t->prompt, &t->request);
-	error = model_start(c->model, &t->request, &trial_model_ops, t, &t->ask);
-	if (error == ERR_OK)
+	t->question = mem_spandup(m->body);
+	if ((error = trial_ask(t)) == ERR_OK)
 		return;
 	answer(c, m->call, error, error_text(error), SPAN_NONE);
 	trial_free(t);

@@ -41,6 +41,7 @@ struct turn {
 	struct chain		*chain;
 	struct picture		*pictures;	/* NULL: not looked at yet */
 	size_t			 pictures_n, jobs_n;
+	size_t			 at;		/* the model that is asked */
 	struct prompt		*prompt;
 	struct chat_request	 request;
 	struct model_ask	*ask;
@@ -207,6 +208,8 @@ on_stream_state(struct scope *s, const struct msg_STREAM_STATE *m, void *arg)
 
 /* ---- the model ---- */
 
+static void	 turn_ask(struct turn *);
+
 static void
 end_well(struct turn *t, const struct model_result *r)
 {
@@ -228,7 +231,8 @@ end_badly(struct turn *t, const struct failure *f, const char *id, uint64_t wait
 	char		 own[24], text[CHAT_NOTE_MAX + 1];
 
 	snprintf(own, sizeof(own), "%llx", (unsigned long long)t->event->delivery);
-	failure_sentence(f, t->chat->model_name, id != NULL && *id != '\0' ? id : own, wait_ms, &b);
+	failure_sentence(f, t->chat->models[t->at].name, id != NULL && *id != '\0' ? id : own,
+	    wait_ms, &b);
 	span_copy(buf_span(&b), text, sizeof(text));
 	/* What goes on until somebody looks after it, a refused key say, is an error. */
 	(failure_alerts(f->class) ? log_err : log_warnx)("%s model failed: %s status=%u id=%s: %s",
@@ -267,13 +271,17 @@ static void
 on_done(void *arg, const struct model_result *r)
 {
 	struct turn	*t = arg;
+	char		 tag[24];
 
 	t->ask = NULL;
-	log_info("%llx model %s attempts=%u prompt=%llu completion=%llu",
-	    (unsigned long long)t->event->delivery, codec_verdict_name(r->verdict), r->attempts,
+	snprintf(tag, sizeof(tag), "%llx", (unsigned long long)t->event->delivery);
+	log_info("%s model %s %s attempts=%u prompt=%llu completion=%llu", tag,
+	    t->chat->models[t->at].name, codec_verdict_name(r->verdict), r->attempts,
 	    (unsigned long long)r->usage.prompt, (unsigned long long)r->usage.completion);
 	if (r->failure.class == FAILURE_NONE)
 		end_well(t, r);
+	else if (chat_falls_back(t->chat, &t->at, tag, r))
+		turn_ask(t);
 	else
 		end_badly(t, &r->failure, r->id, r->wait_ms);
 }
@@ -297,9 +305,11 @@ pictures_of(const struct turn *t, size_t message, struct chat_image *images)
 	return n;
 }
 
+/* The model whose turn it is. */
 static void
 turn_ask(struct turn *t)
 {
+	const struct chat_model		*model = &t->chat->models[t->at];
 	size_t				 n = chain_n(t->chain), good_n, images_n = 0;
 	struct prompt_turn		*turns = mem_array(n, sizeof(*turns));
 	struct chat_image		*images = mem_array(t->pictures_n + 1, sizeof(*images));
@@ -318,19 +328,20 @@ turn_ask(struct turn *t)
 			.images = images + images_n, .images_n = m->images_n,
 			.images_missed_n = m->images_more_n, .files_n = m->files_n,
 		};
-		if (!t->chat->sees)
+		if (!model->sees)
 			continue;
 		good_n = pictures_of(t, i, images + images_n);
 		turns[i].images_n = good_n;
 		turns[i].images_missed_n += (unsigned)(m->own ? 0 : m->images_n - good_n);
 		images_n += good_n;
 	}
-	t->prompt = chat_make_prompt(t->chat, &names, t->guild != 0, turns, n, chain_cut(t->chain),
-	    chain_lost(t->chain));
+	prompt_free(&t->prompt);
+	t->prompt = chat_make_prompt(t->chat, model, &names, t->guild != 0, turns, n,
+	    chain_cut(t->chain), chain_lost(t->chain));
 	free(turns);
 	free(images);
-	chat_fill_request(t->chat, t->prompt, &t->request);
-	if (model_start(t->chat->model, &t->request, &turn_model_ops, t, &t->ask) == ERR_OK)
+	chat_fill_request(model, t->prompt, &t->request);
+	if (model_start(model->model, &t->request, &turn_model_ops, t, &t->ask) == ERR_OK)
 		return;
 	failure_set(&f, FAILURE_SESSION, "");
 	end_badly(t, &f, NULL, 0);
@@ -469,7 +480,7 @@ turn_look(struct turn *t)
 	if (t->pictures != NULL)
 		return t->jobs_n > 0;
 	t->pictures = mem_array(c->images_max + 1, sizeof(*t->pictures));
-	for (size_t i = chain_n(t->chain); c->sees && i-- > 0;) {
+	for (size_t i = chain_n(t->chain); c->models[0].sees && i-- > 0;) {
 		m = chain_message(t->chain, i);
 		for (size_t k = 0; !m->own && k < m->images_n; k++) {
 			if (t->pictures_n == c->images_max)
