@@ -4,6 +4,7 @@
 #include "common/span.h"
 
 #define FNV_PRIME	1099511628211ull
+#define DIGITS_SAFE	19	/* 10^19 - 1 < 2^64 */
 
 bool
 span_u64(struct span s, uint64_t *v_r)
@@ -15,7 +16,8 @@ span_u64(struct span s, uint64_t *v_r)
 	for (size_t i = 0; i < s.n; i++) {
 		unsigned	 digit = (unsigned char)s.p[i] - (unsigned)'0';
 
-		if (digit > 9 || v > (UINT64_MAX - digit) / 10)
+		/* No number of DIGITS_SAFE digits is too large. */
+		if (digit > 9 || (i >= DIGITS_SAFE && v > (UINT64_MAX - digit) / 10))
 			return false;
 		v = v * 10 + digit;
 	}

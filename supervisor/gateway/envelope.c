@@ -10,6 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "supervisor/gateway/envelope.h"
 
@@ -25,7 +28,7 @@ struct number {
 	uint64_t	 v;
 };
 
-static const char *
+static inline const char *
 skip_space(const char *p, const char *end)
 {
 	while (p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))
@@ -33,16 +36,42 @@ skip_space(const char *p, const char *end)
 	return p;
 }
 
-/* High bit set in every byte of w that ends plain text: a quote, a backslash, a control byte. */
-static uint64_t
-not_plain(uint64_t w)
-{
-	uint64_t	 quote = w ^ EACH('"'), slash = w ^ EACH('\\');
+/*
+ * How many of the STRIDE bytes at p are plain text: neither a quote, nor a backslash, nor a control
+ * byte.
+ */
+#ifdef __SSE2__
+#define STRIDE	16
 
-	/* A borrow can only mark bytes above the first true one, and only the first is used. */
-	return (((quote - EACH(1)) & ~quote) | ((slash - EACH(1)) & ~slash) |
-	    ((w - EACH(0x20)) & ~w)) & EACH(0x80);
+static inline unsigned
+plain_n(const char *p)
+{
+	__m128i		 w = _mm_loadu_si128((const __m128i *)(const void *)p), ends;
+
+	ends = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(w, _mm_set1_epi8('"')),
+	    _mm_cmpeq_epi8(w, _mm_set1_epi8('\\'))),
+	    _mm_cmpeq_epi8(_mm_min_epu8(w, _mm_set1_epi8(0x1f)), w));
+	/* One bit behind the last: it is found when there is none before. */
+	return (unsigned)__builtin_ctz((unsigned)_mm_movemask_epi8(ends) | 1u << STRIDE);
 }
+#else
+#define STRIDE	8
+
+static inline unsigned
+plain_n(const char *p)
+{
+	uint64_t	 w, quote, slash, ends;
+
+	memcpy(&w, p, sizeof(w));
+	w = le64toh(w);
+	quote = w ^ EACH('"');
+	slash = w ^ EACH('\\');
+	/* A borrow can only mark bytes above the first true one, and only the first is used. */
+	ends = (((quote - EACH(1)) & ~quote) | ((slash - EACH(1)) & ~slash) |
+	    ((w - EACH(0x20)) & ~w)) & EACH(0x80);
+	return ends == 0 ? STRIDE : (unsigned)__builtin_ctzll(ends) >> 3;
+}
+#endif
 
 static bool
 is_hex(char c)
@@ -50,22 +79,16 @@ is_hex(char c)
 	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
-/* p stands behind the opening quote; the closing one is returned, or NULL. */
 static const char *
-skip_string(const char *p, const char *end, bool *escaped_r)
+skip_long_string(const char *p, const char *end, bool *escaped_r)
 {
-	uint64_t	 w, hit;
+	unsigned	 n = STRIDE;
 
 	for (;;) {
-		while (end - p >= 8) {
-			memcpy(&w, p, 8);
-			hit = not_plain(le64toh(w));
-			if (hit != 0) {
-				p += __builtin_ctzll(hit) >> 3;
-				break;
-			}
-			p += 8;
-		}
+		while (end - p >= STRIDE && (n = plain_n(p)) == STRIDE)
+			p += STRIDE;
+		if (end - p >= STRIDE)
+			p += n;
 		while (p < end && *p != '"' && *p != '\\' && (unsigned char)*p >= 0x20)
 			p++;
 		if (p == end || (unsigned char)*p < 0x20)
@@ -86,6 +109,18 @@ skip_string(const char *p, const char *end, bool *escaped_r)
 			p += 2;
 		}
 	}
+}
+
+/* p stands behind the opening quote; the closing one is returned, or NULL. */
+static inline const char *
+skip_string(const char *p, const char *end, bool *escaped_r)
+{
+	unsigned	 n;
+
+	/* Most are short and plain. */
+	if (end - p >= STRIDE && (n = plain_n(p)) < STRIDE && p[n] == '"')
+		return p + n;
+	return skip_long_string(p, end, escaped_r);
 }
 
 static const char *
