@@ -153,8 +153,8 @@ journal_event(
 	d->key = ev->key;
 	d->seq = ev->seq;
 	d->shard = ev->shard;
-	span_copy(ev->pool, d->pool, sizeof(d->pool));
-	span_copy(ev->name, d->name, sizeof(d->name));
+	d->pool_n = (uint8_t)span_copy(ev->pool, d->pool, sizeof(d->pool));
+	d->name_n = (uint8_t)span_copy(ev->name, d->name, sizeof(d->name));
 	d->replayed = ev->replayed;
 	d->control = ev->control;
 	d->shed = ev->shed;
@@ -226,10 +226,10 @@ journal_given(struct journal *j, struct delivery *d, const char *worker, uint64_
 	d->given_ms = now_ms;
 	if (d->attempt < UINT8_MAX)
 		d->attempt++;
-	strlcpy(d->worker, worker, sizeof(d->worker));
+	d->worker_n = (uint8_t)span_copy(span_of(worker), d->worker, sizeof(d->worker));
 	space_account(j, d, false);
 	r.attempt = d->attempt;
-	space_must_append(j, REC_GIVEN, &r, sizeof(r), span_of(d->worker), d);
+	space_must_append(j, REC_GIVEN, &r, sizeof(r), span_make(d->worker, d->worker_n), d);
 }
 
 void

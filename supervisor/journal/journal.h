@@ -83,6 +83,7 @@ struct delivery {
 	TAILQ_ENTRY(delivery) in_state;	/* journal's list per state, in order */
 	uint64_t	 place;		/* of the record that holds it whole */
 	uint64_t	 live_bytes;	/* most that this record can take when it is copied */
+	uint64_t	 home_bytes;	/* what it takes now, as far as that is in the books */
 	uint64_t	 finished_ms;	/* wall; before that: of its return from the dead letters, or 0 */
 	uint32_t	 body_bytes;
 	enum dlv_state	 state;
@@ -100,6 +101,7 @@ struct delivery {
 	uint32_t	 shard;
 	char		 pool[33];
 	char		 name[65];
+	uint8_t		 pool_n, name_n, worker_n;	/* how long these are: asked several times an event */
 	uint8_t		 attempt;	/* times given */
 	uint8_t		 charges;	/* deaths it is charged with */
 	bool		 replayed, control;

@@ -90,7 +90,7 @@ replay(struct journal *j, uint64_t off, struct lost *lost)
 			d->state = DLV_GIVEN;
 			d->given_ms = g.now_ms;
 			d->attempt = (uint8_t)g.attempt;
-			span_copy(in, d->worker, sizeof(d->worker));
+			d->worker_n = (uint8_t)span_copy(in, d->worker, sizeof(d->worker));
 		}
 		return true;
 	}
@@ -389,7 +389,7 @@ move_to(struct journal *j, struct jlog *to)
 	j->home += channels_home_bytes(j);
 	j->live += j->home;
 	EACH_DELIVERY(j, d)
-		j->home += space_home_bytes(j, d->place);
+		j->home += d->home_bytes = space_home_bytes(j, d->place);
 }
 
 static void

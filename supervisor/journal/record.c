@@ -53,8 +53,8 @@ dlv_bytes(const struct delivery *d)
 {
 	uint64_t	 n;
 
-	n = sizeof(struct dlv_rec) + strlen(d->pool) + strlen(d->name) + d->body_bytes;
-	n += d->state == DLV_FINISHED ? strlen(d->worker) : sizeof(d->worker);
+	n = sizeof(struct dlv_rec) + d->pool_n + d->name_n + d->body_bytes;
+	n += d->state == DLV_FINISHED ? d->worker_n : sizeof(d->worker);
 	if (d->report != NULL)
 		n += strlen(d->report);
 	for (size_t i = 0; i < d->effects_n; i++)
@@ -136,9 +136,9 @@ dlv_encode(const struct delivery *d, struct buf *out)
 	r.flags = (uint8_t)((d->replayed ? FLAG_REPLAYED : 0) | (d->control ? FLAG_CONTROL : 0) |
 	    (d->shed ? FLAG_SHED : 0) | (d->ending == ENDS_CANCELLED ? FLAG_CANCELLED : 0) |
 	    (d->ending == ENDS_DROPPED ? FLAG_LET_GO : 0));
-	r.pool_n = (uint8_t)strlen(d->pool);
-	r.name_n = (uint8_t)strlen(d->name);
-	r.worker_n = (uint8_t)strlen(d->worker);
+	r.pool_n = d->pool_n;
+	r.name_n = d->name_n;
+	r.worker_n = d->worker_n;
 	buf_reset(out);
 	buf_add(out, &r, sizeof(r));
 	buf_add(out, d->pool, r.pool_n);
@@ -226,9 +226,9 @@ dlv_decode(struct span in, struct delivery *d)
 	d->shed = (r.flags & FLAG_SHED) != 0;
 	d->ending = (r.flags & FLAG_CANCELLED) != 0 ? ENDS_CANCELLED :
 	    (r.flags & FLAG_LET_GO) != 0 ? ENDS_DROPPED : ENDS_ACKED;
-	span_copy(pool, d->pool, sizeof(d->pool));
-	span_copy(name, d->name, sizeof(d->name));
-	span_copy(worker, d->worker, sizeof(d->worker));
+	d->pool_n = (uint8_t)span_copy(pool, d->pool, sizeof(d->pool));
+	d->name_n = (uint8_t)span_copy(name, d->name, sizeof(d->name));
+	d->worker_n = (uint8_t)span_copy(worker, d->worker, sizeof(d->worker));
 	if (r.report_n > 0)
 		d->report = mem_spandup(report);
 	for (unsigned i = 0; i < r.effects_n; i++) {

@@ -79,7 +79,7 @@ space_unaccount(struct journal *j, struct delivery *d)
 	j->live -= d->live_bytes;
 	j->bytes[d->state] -= d->live_bytes;
 	j->n[d->state]--;
-	j->home -= space_home_bytes(j, d->place);
+	j->home -= d->home_bytes;
 	d->live_bytes = 0;
 	TAILQ_REMOVE(&j->state[d->state], d, in_state);
 	if (d->shed && d->state == DLV_WAITING)
@@ -100,7 +100,7 @@ space_account(struct journal *j, struct delivery *d, bool first)
 	j->live += d->live_bytes;
 	j->bytes[d->state] += d->live_bytes;
 	j->n[d->state]++;
-	j->home += home;
+	j->home += d->home_bytes = home;
 	if (first)
 		TAILQ_INSERT_HEAD(&j->state[d->state], d, in_state);
 	else
@@ -172,13 +172,16 @@ space_copy(struct journal *j, struct jlog *to, uint64_t off, const struct delive
 static void
 step(struct journal *j)
 {
-	uint64_t	 off = j->log.tail, before, *place;
+	uint64_t	 off = j->log.tail, before, after, *place;
 	struct delivery	*d;
 
 	if ((place = live_at(j, off, &d)) != NULL) {
 		before = space_home_bytes(j, off);
 		*place = space_copy(j, &j->log, off, d);
-		j->home = j->home - before + space_home_bytes(j, *place);
+		after = space_home_bytes(j, *place);
+		j->home = j->home - before + after;
+		if (d != NULL)
+			d->home_bytes = after;
 		j->copied++;
 		COUNT(journal_copied);
 	}
