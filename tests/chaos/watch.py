@@ -83,40 +83,14 @@ class Log:
             self.deaths[int(found[5])] = (now, found[1], found[4], found[3])
 
 
-class Metronome:
-    """How late this machine wakes a process that does nothing, on each processor: what the heartbeat cannot be better
-    than."""
-    CODE = ("import os,sys,time\nos.sched_setaffinity(0,[int(sys.argv[1])])\nt=time.monotonic()\nwhile True:\n t+=.005\n"
-            " time.sleep(max(0,t-time.monotonic()))\n n=time.monotonic()\n if n-t>.02: print(n,n-t,flush=True)\n t=n\n")
-
-    def __init__(self):
-        self.late = []                  # (moment, seconds)
-        self.processes = [subprocess.Popen(["/usr/bin/python3", "-c", self.CODE, str(cpu)], stdout=subprocess.PIPE,
-                                           text=True) for cpu in sorted(os.sched_getaffinity(0))]
-        for one in self.processes:
-            threading.Thread(target=self.read, args=(one,), daemon=True).start()
-
-    def read(self, process):
-        for line in process.stdout:
-            self.late.append(tuple(map(float, line.split())))
-
-    def worst(self, since=0.0):
-        return max((late for at, late in list(self.late) if at >= since), default=0.0)
-
-    def stop(self):
-        for one in self.processes:
-            one.kill()
-            one.wait()
-
-
 class Watch:
     """
         slack       bounds of time and memory are so many times as large (sanitizers)
         wrong       what must not be, each with its moment
     """
 
-    def __init__(self, bot, log, metronome, say, slack):
-        self.bot, self.log, self.metronome, self.say, self.slack = bot, log, metronome, say, slack
+    def __init__(self, bot, log, machine, say, slack):
+        self.bot, self.log, self.machine, self.say, self.slack = bot, log, machine, say, slack
         self.wrong = []
         self.since = {}                 # a disagreement -> moment when it was first seen
         self.told = set()
@@ -157,7 +131,7 @@ class Watch:
         """No status: right only while the supervisor is away."""
         self.since.setdefault("silent", time.monotonic())
         silent = time.monotonic() - max(self.since["silent"], self.busy_until)
-        if silent > 2 * self.slack and "silent" not in self.told:
+        if silent > 5 * self.slack and "silent" not in self.told:
             self.told.add("silent")
             self.bad(f"the control socket is silent for {silent:.1f} s")
 
@@ -190,11 +164,10 @@ class Watch:
         if status["gateway"]:
             worst = status["gateway"]["beat_jitter_max_us"]
             self.jitter[self.epoch] = max(self.jitter.get(self.epoch, 0), worst)
-            bound = 0.1 * self.slack + self.metronome.worst(self.epoch[1])
+            bound = 0.1 * self.slack + self.machine.worst(self.epoch[1])
             if worst / 1e6 > bound and ("jitter", self.epoch) not in self.told:
                 self.told.add(("jitter", self.epoch))
-                self.bad(f"a heartbeat was {worst / 1000:.1f} ms late, this machine itself at most "
-                         f"{self.metronome.worst(self.epoch[1]) * 1000:.1f} ms")
+                self.bad(f"a heartbeat was {worst / 1000:.1f} ms late; {self.machine.told(self.epoch[1])}")
         self.count()
 
     def truth(self, status, seen):
@@ -205,17 +178,17 @@ class Watch:
         alive = children_of(status["pid"])
         for pid, tag in said.items():
             if pid not in alive:
-                seen["gone", pid] = (1, f"status names {tag} pid {pid}, which is no child of the supervisor")
+                seen["gone", pid] = (3, f"status names {tag} pid {pid}, which is no child of the supervisor")
         for pid in alive - set(said):
             line = proc(pid, "cmdline").replace("\0", " ")
             letter = state_of(pid)[0]
             if letter == "Z" or not (" -x config " in line or "bulkheadd" in line.split(" ")[0]):
-                seen["extra", pid] = (1, f"the supervisor has a child that status does not name: pid {pid} state "
+                seen["extra", pid] = (3, f"the supervisor has a child that status does not name: pid {pid} state "
                                          f"{letter} {line}")
         for pid, tag in said.items():
             letter = state_of(pid)[0]
             if letter == "T":
-                seen["stopped", pid] = (3, f"{tag} pid {pid} is stopped, and lives on")
+                seen["stopped", pid] = (8, f"{tag} pid {pid} is stopped, and lives on")
         for w in status["workers"] + status["beside"]:
             if w["pid"]:
                 rss = re.search(r"RssAnon:\s+(\d+)", proc(w["pid"], "status"))
@@ -242,7 +215,7 @@ class Watch:
                                                   f"workers hold {total}")
             for w in mine:
                 if w["state"] == "ready" and w.get("scopes", 0) != w["open"]:
-                    seen["scopes", w["tag"]] = (3, f"{w['tag']} holds {w['open']} deliveries and shows {w['scopes']} "
+                    seen["scopes", w["tag"]] = (8, f"{w['tag']} holds {w['open']} deliveries and shows {w['scopes']} "
                                                    "scopes")
         given = sum(p["given"] for p in status["pools"])
         if given != status["deliveries"]["given"]:

@@ -1,7 +1,8 @@
 """A worker that misbehaves is handled; the others answer, the heartbeat keeps its time, status says why."""
 
-import os
+import re
 import signal
+import socket
 
 import pytest
 from fakediscord import threaded
@@ -9,8 +10,6 @@ from fakediscord import threaded
 from bot import wait_for
 
 pytestmark = pytest.mark.alone       # heartbeat jitter is asserted
-ASAN = "asan" in os.environ.get("BULKHEAD_BUILD", "")
-JITTER_MAX_US = 100_000 * (3 if ASAN else 1)
 
 BAD = {
     "never ready": ("worker.no_ready=slot=bad.0", "start_deadline", r"READY"),
@@ -20,26 +19,22 @@ BAD = {
 }
 
 
-def jitter(bot, fake):
-    """The supervisor's own account of its heartbeats, cross-checked by the fake's."""
-    gateway = bot.status()["gateway"]
-    assert gateway["beats"] >= 3
-    # What the fake saw: beats further apart than the interval by more than both sides' noise.
+def kept_time(machine, bot, fake):
+    """The supervisor's own account of its heartbeats, cross-checked by the fake's, which is no faster than the machine."""
+    machine.kept_time(bot)
     arrivals = [h["t"] for h in fake.heartbeats]
-    interval = 0.25
-    worst = max(b - a for a, b in zip(arrivals, arrivals[1:])) - interval
-    assert worst < JITTER_MAX_US / 1e6 + 0.25, f"the fake saw a beat {worst:.3f} s late"
-    return gateway["beat_jitter_max_us"]
+    worst = max(b - a for a, b in zip(arrivals, arrivals[1:])) - 0.25
+    assert worst < 0.5 + 2 * machine.worst(), f"the fake saw a beat {worst:.3f} s late; {machine.told()}"
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_worker(bots, name):
+def test_bad_worker(bots, watched, name):
     fault, option, pattern = BAD[name]
     with threaded.Fake(polite=True, heartbeat_ms=250, limits=False) as fake:
         options = {option: 1} if option else {}
         bot = bots(fake, pools={"echo": {"workers": 1}, "bad": {"workers": 1}},
                    env={"BULKHEAD_FAULTS": fault}, **options)
-        bot.start()
+        machine = watched(bot.start())
         wait_for(lambda: bot.socket.exists() and bot.worker("echo.0")["state"] == "ready"
                  and bot.status()["gateway"]["state"].lower() == "ready", 20, "the good worker and the gateway")
         for i in range(30):
@@ -47,14 +42,13 @@ def test_bad_worker(bots, name):
             assert fake.wait(lambda m=message: fake.replies_to(m["id"]), 20), "the good pool answers"
         wait_for(lambda: (bot.worker("bad.0")["last"] or {}).get("cause"), 20, "the bad one is buried")
         last = bot.worker("bad.0")["last"]
-        import re
         assert re.search(pattern, last["text"], re.I), last
         assert re.search(pattern, bot.ctl("show", "worker", "bad.0"), re.I)
         assert bot.worker("echo.0")["restarts"] == 0
         status = bot.status()
         assert status["health"] != "ok" or bot.worker("bad.0")["state"] == "ready"
         wait_for(lambda: bot.status()["gateway"]["beats"] >= 3, 10, "three heartbeats")
-        assert jitter(bot, fake) < JITTER_MAX_US
+        kept_time(machine, bot, fake)
 
 
 def test_sigstop_from_outside(polite, bots):
@@ -81,7 +75,6 @@ def test_exit_125_is_held(polite, bots):
 
 def test_garbage_from_outside_is_survived(polite, bots):
     """Bytes that are no frame, on the control socket."""
-    import socket
     bot = bots(polite)
     bot.start().ready()
     for junk in (b"\xff" * 64, b"\x00\x00\x00\x06\x91\xdf\x98\x98\x98\x98", b"\x00\x00\x00\x01\xc1", b"GET / HTTP/1.1\r\n\r\n"):

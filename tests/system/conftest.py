@@ -7,8 +7,12 @@ import pytest
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "discord")]
 
-from bot import Bot  # noqa: E402
+from bot import PATIENCE, Bot  # noqa: E402
 from fakediscord import threaded  # noqa: E402
+from fakediscord.loopthread import LoopThread  # noqa: E402
+from lateness import Lateness  # noqa: E402
+
+LoopThread.patience = PATIENCE
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +45,19 @@ def polite():
     """A fake Discord on its best day, for tests of something else."""
     with threaded.Fake(limits=False, polite=True) as server:
         yield server
+
+
+@pytest.fixture
+def watched():
+    """How late the machine is, from now on, for a bot."""
+    made = []
+
+    def make(bot):
+        made.append(Lateness(lambda: bot.pid))
+        return made[-1]
+    yield make
+    for one in made:
+        one.stop()
 
 
 @pytest.fixture(scope="module")
