@@ -9,7 +9,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent / "node"
 NODE = HERE / "node_modules" / ".bin" / "node"
-TIMEOUT = 10
+TIMEOUT = 60
 
 
 def install():

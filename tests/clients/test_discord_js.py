@@ -6,7 +6,7 @@ import pytest
 from fakediscord.threaded import Fake
 from nodejs import Program
 
-TIMEOUT = 15
+TIMEOUT = 60
 
 
 class Discord(contextlib.ExitStack):

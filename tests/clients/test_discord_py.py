@@ -11,7 +11,7 @@ import yarl
 from discord import gateway, http
 from fakediscord.threaded import Fake
 
-TIMEOUT = 10
+TIMEOUT = 60
 
 
 class Bot(discord.Client):

@@ -76,7 +76,7 @@ def test_fatal_close_ends_it(polite, bots, code):
     bot = bots(polite)
     bot.start().ready()
     polite.close(code)
-    status = bot.process.wait(30)
+    status = bot.process.wait(120)
     assert status == {4004: 77, 4013: 76, 4014: 76}.get(code, 79)
     errors = [line for line in bot.log().splitlines() if " err " in line]
     assert len(errors) == 1 and str(code) in errors[0], errors
@@ -164,6 +164,6 @@ def test_tls_of_a_stranger_is_refused(bots, certificate):
     with threaded.Fake(polite=True, cert=cert, key=key) as fake:
         bot = bots(fake, start_patience=2)
         bot.start()
-        assert bot.process.wait(30) == 69, "without its authority the certificate is not trusted"
+        assert bot.process.wait(120) == 69, "without its authority the certificate is not trusted"
         assert "certificate" in bot.log().lower()
         assert not fake.identifies

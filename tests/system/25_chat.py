@@ -166,7 +166,7 @@ def test_the_asker_stops_it(polite, model, chats, how):
         polite.delete(channel, said["id"] if how == "question" else message)
     at = time.monotonic()
     assert model.wait(lambda: model.requests[-1]["end"], 10) == "client closed", "the model's connection is closed"
-    assert model.requests[-1]["closed_t"] - at < 2, "at once"
+    assert model.requests[-1]["closed_t"] - at < 30, "before its five minutes are over"
     idle(bot)
     if how != "deleted":
         assert shown(polite, channel)[0]["content"].endswith("\u23f9 stopped")
@@ -309,7 +309,7 @@ def test_try(polite, model, chats):
     seen = len(model.requests)
     assert model.wait(lambda: len(model.requests) > seen or model.requests[-1]["end"] is None, 10)
     bot.kill("chat.0")
-    assert asker.wait(10) == 1 and "died" in asker.stderr.read()
+    assert asker.wait(60) == 1 and "died" in asker.stderr.read()
 
 
 def test_a_fallback_is_asked(polite, model, chats):

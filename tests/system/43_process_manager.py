@@ -68,7 +68,7 @@ def test_ready_fd_that_is_none(polite, bots):
     bot = bots(polite)
     for words in ("1", "99", "x"):
         done = subprocess.run([bot.build / "bulkheadd", "-c", bot.conf, "--ready-fd", words], capture_output=True,
-                              text=True, timeout=10, check=False)
+                              text=True, timeout=60, check=False)
         assert done.returncode == 64 and "--ready-fd" in done.stderr
 
 

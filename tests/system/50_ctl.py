@@ -151,7 +151,7 @@ def test_strangers_are_refused(bot):
     command = [shutil.copy(bot.build / "bulkheadctl", bot.dir), "-s", str(bot.socket)]
     as_reader = dict(user=65534, group=os.getegid(), extra_groups=[])
     as_stranger = dict(user=65534, group=65534, extra_groups=[])
-    run = dict(capture_output=True, text=True, check=False, timeout=20, cwd="/")
+    run = dict(capture_output=True, text=True, check=False, timeout=60, cwd="/")
     assert subprocess.run([*command, "status"], **as_reader, **run).returncode == 0
     assert subprocess.run([*command, "stop"], **as_reader, **run).returncode == 77
     assert subprocess.run([*command, "status"], **as_stranger, **run).returncode == 77

