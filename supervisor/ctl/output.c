@@ -607,11 +607,15 @@ print_sessions(FILE *f, const json_t *doc, const struct look *look)
 static void
 print_gaps(FILE *f, const json_t *doc)
 {
-	const json_t	*gaps = json_object_get(doc, "gaps"), *g;
-	size_t		 i;
+	const json_t	*gaps = json_object_get(doc, "gaps"), *g, *row;
+	size_t		 i, j;
 
-	json_array_foreach(gaps, i, g)
+	json_array_foreach(gaps, i, g) {
 		print_gap(f, g);
+		json_array_foreach(json_object_get(g, "missing"), j, row)
+			fprintf(f, "%-9schannel %s: %s\n", "", get_str(row, "channel"),
+			    get_str(row, "why"));
+	}
 	if (json_array_size(gaps) == 0)
 		fputs("no gaps\n", f);
 	fprintf(f, "channels whose last message is known, so that a gap can be filled from there: %"

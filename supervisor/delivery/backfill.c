@@ -25,18 +25,31 @@ is_open(const struct journal_gap_row *r)
 	return r->state == BACKFILL_DUE || r->state == BACKFILL_ASKED;
 }
 
-/* One more channel: a row when there is room. */
+/* One more channel: a row when there is room, to be asked when there are requests for it. */
 static void
 add(struct journal_gap *g, const struct backfill_limits *lim, uint64_t channel, uint64_t guild,
     uint64_t after)
 {
+	bool	 asked = g->rows_n < lim->rows && g->rows_n < lim->requests;
+
 	g->counts.channels++;
-	if (g->rows_n >= lim->rows || g->rows_n >= lim->requests) {
+	if (!asked)
 		g->counts.skipped++;
-		return;
-	}
-	g->rows[g->rows_n++] = (struct journal_gap_row){ .channel = channel, .guild = guild,
-		.after = after, .state = BACKFILL_DUE };
+	if (g->rows_n < lim->rows)
+		g->rows[g->rows_n++] = (struct journal_gap_row){ .channel = channel,
+			.guild = guild, .after = after,
+			.state = asked ? BACKFILL_DUE : BACKFILL_SKIPPED };
+}
+
+void
+backfill_leave_missing(struct journal_gap *g)
+{
+	size_t	 n = 0;
+
+	for (size_t i = 0; i < g->rows_n; i++)
+		if (g->rows[i].state != BACKFILL_FILLED)
+			g->rows[n++] = g->rows[i];
+	g->rows_n = n;
 }
 
 void

@@ -36,6 +36,8 @@ struct backfill_limits {
 	size_t		 rows;		/* at most JOURNAL_GAP_ROWS */
 };
 
+/* Of a plan that is done: the rows of what was filled go, who was not stays to be named. */
+void	 backfill_leave_missing(struct journal_gap *g);
 /*
  * A new plan in g.
  *	known	most recently active first

@@ -128,7 +128,7 @@ finish(struct fetchgap *fg)
 	timer_stop(fg->patience);
 	g->due = false;
 	g->done_ms = clock_wall_ms();
-	g->rows_n = 0;
+	backfill_leave_missing(g);
 	journal_gap_put(fg->journal, g);
 	remember(fg);
 	count_add(COUNT_gap_filled, n->filled);
@@ -318,6 +318,7 @@ begin(struct fetchgap *fg, uint64_t from_ms)
 	struct backfill_limits	 lim = limits(fg);
 	struct journal_channel	*known = mem_array(JOURNAL_CHANNELS_MAX, sizeof(*known));
 	struct journal_gap	*old = NULL;
+	const struct gap_counts	*p = &fg->gap.counts;
 	uint64_t		 now_ms = clock_wall_ms();
 	char			 from[32];
 	size_t			 n = 0;
@@ -341,11 +342,11 @@ begin(struct fetchgap *fg, uint64_t from_ms)
 	set_gates(fg, true);
 	timer_arm_ms(fg->patience, fg->cfg->backfill_wait_ms);
 	COUNT(gaps);
-	log_notice("gap begins: from=%s channels=%" PRIu64 " of them to ask=%zu%s",
-	    clock_iso(from_ms, from, sizeof(from)), fg->gap.counts.channels, fg->gap.rows_n,
+	log_notice("gap begins: from=%s channels=%" PRIu64 " of them to ask=%" PRIu64 "%s",
+	    clock_iso(from_ms, from, sizeof(from)), p->channels, p->channels - p->skipped,
 	    fg->cfg->backfill ? "" : " (backfill = false)");
-	moment_say(MOMENT_GAP, "", "from %s: %zu of %" PRIu64 " channels are asked", from,
-	    fg->gap.rows_n, fg->gap.counts.channels);
+	moment_say(MOMENT_GAP, "", "from %s: %" PRIu64 " of %" PRIu64 " channels are asked", from,
+	    p->channels - p->skipped, p->channels);
 }
 
 /* ---- outside ---- */
@@ -446,12 +447,39 @@ kv_time(struct json_out *o, const char *key, uint64_t wall_ms)
 	json_kv_cstr(o, key, wall_ms == 0 ? NULL : clock_iso(wall_ms, iso, sizeof(iso)));
 }
 
+/* The channels that are not filled, and why. */
 static void
-put(struct json_out *o, const struct past *p, bool due)
+put_missing(struct json_out *o, const struct journal_gap *g)
+{
+	static const char *const	 states[] = {
+		[BACKFILL_DUE] = "due",		[BACKFILL_ASKED] = "asked",
+		[BACKFILL_FILLED] = "filled",	[BACKFILL_REFUSED] = "refused",
+		[BACKFILL_FAILED] = "failed",	[BACKFILL_SKIPPED] = "skipped",
+	};
+	const struct journal_gap_row	*row;
+
+	json_key(o, "missing");
+	json_arr(o);
+	for (row = g->rows; row < g->rows + g->rows_n; row++) {
+		if (row->state == BACKFILL_FILLED || row->state > BACKFILL_SKIPPED)
+			continue;
+		json_obj(o);
+		json_kv_id(o, "channel", row->channel);
+		json_kv_cstr(o, "why", states[row->state]);
+		json_obj_end(o);
+	}
+	json_arr_end(o);
+}
+
+/* g: the same gap with its channels, or NULL. */
+static void
+put(struct json_out *o, const struct past *p, bool due, const struct journal_gap *g)
 {
 	const struct gap_counts	*n = &p->counts;
 
 	json_obj(o);
+	if (g != NULL)
+		put_missing(o, g);
 	kv_time(o, "from", p->from_ms);
 	kv_time(o, "lost", p->lost_ms);
 	kv_time(o, "to", p->live_ms);
@@ -488,7 +516,7 @@ fetchgap_json(struct fetchgap *fg, struct json_out *o)
 		return;
 	}
 	p = newest(fg);
-	put(o, &p, fg->gap.due);
+	put(o, &p, fg->gap.due, NULL);
 }
 
 void
@@ -499,10 +527,11 @@ fetchgap_all_json(struct fetchgap *fg, struct json_out *o)
 	json_arr(o);
 	if (fg != NULL && fg->gap.due) {
 		p = newest(fg);
-		put(o, &p, true);
+		put(o, &p, true, &fg->gap);
 	}
 	for (size_t i = 0; fg != NULL && i < fg->past_n; i++)
-		put(o, &fg->past[i], false);
+		put(o, &fg->past[i], false,
+		    i == 0 && fg->any && !fg->gap.due ? &fg->gap : NULL);
 	json_arr_end(o);
 }
 

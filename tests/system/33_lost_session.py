@@ -80,7 +80,7 @@ def test_what_was_said_meanwhile(fake, bots):
     status = bot.status()
     assert status["health"] == "ok", status["why"]
     shown = bot.ask("show", "gaps")
-    assert len(shown["gaps"]) == 1 and shown["gaps"][0] == gap and shown["channels_known"] == 6
+    assert len(shown["gaps"]) == 1 and shown["gaps"][0] == gap | {"missing": []} and shown["channels_known"] == 6
     assert "5 of 5 channels filled" in bot.ctl("status")
     counters = bot.counters()
     assert (counters["gaps"], counters["gap_requests"], counters["gap_recovered"], counters["gap_filled"]) == (1, 6, len(missed), 5)
@@ -111,6 +111,9 @@ def test_what_cannot_be_filled_is_counted(fake, bots):
     once_and_in_order(fake, said[::-1] + missed[:1] + live)
     status = bot.status()
     assert status["health"] == "degraded" and any("missing in 3 of 6 channels" in why for why in status["why"])
+    missing = {row["channel"]: row["why"] for row in bot.ask("show", "gaps")["gaps"][0]["missing"]}
+    assert missing == dict(zip(fake.channels[1:6], ("refused", "failed", "refused", "skipped", "skipped"))), missing
+    assert f"channel {fake.channels[2]}: failed" in bot.ctl("show", "gaps")
     counters = bot.counters()
     assert (counters["gap_refused"], counters["gap_failed"], counters["gap_skipped"]) == (2, 1, 2)
     assert "not whole" in bot.ctl("status") and bot.logged("gap not filled:")

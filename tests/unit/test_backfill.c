@@ -130,10 +130,17 @@ requests_are_bounded(void **state)
 	assert_int_equal(g.counts.skipped, 4096 - 51);
 
 	backfill_plan(&g, known, 100, NULL, &few, T0, T0);
-	assert_int_equal(g.rows_n, 5);
+	assert_int_equal(g.rows_n, 100);	/* who is not asked stays to be named */
 	assert_int_equal(g.counts.skipped, 95);
+	for (asked = 0; (row = next(T0)) != -1; asked++)
+		backfill_page_taken(&g, (size_t)row, 1, id_at(T0));
+	assert_int_equal(asked, 5);
+	assert_true(backfill_done(&g) && g.counts.skipped == 95);
+	backfill_leave_missing(&g);
+	assert_int_equal(g.rows_n, 95);
+	assert_int_equal(g.rows[0].channel, known[5].id);
+	assert_int_equal(g.rows[94].state, BACKFILL_SKIPPED);
 	backfill_plan(&g, known, 100, NULL, &none, T0, T0);
-	assert_int_equal(g.rows_n, 0);
 	assert_int_equal(g.counts.skipped, 100);
 	assert_true(backfill_done(&g));
 }
