@@ -649,15 +649,19 @@ status_line(struct sup *sup, char *dst, size_t bytes)
 {
 	struct health	 h;
 	struct tally	 t = { 0 };
+	const char	*state, *why;
 
 	judge(sup, &h);
 	if (sup->pools != NULL)
 		pools_each(sup->pools, NULL, tally_worker, &t);
+	state = sup->phase != SUP_RUNNING ? phases[sup->phase] : h.down ? "down" :
+	    h.whys_n > 0 ? "degraded" : "ok";
+	why = h.whys_n > 0 ? h.whys[0] : "";
+	if (sup->phase == SUP_STOPPING)
+		state = "";			/* the reason says it */
 	snprintf(dst, bytes, "%s%s%s; %u of %u workers ready, %" PRIu64 " waiting, %" PRIu64
 	    " open, %" PRIu64 " set aside",
-	    sup->phase != SUP_RUNNING ? phases[sup->phase] : h.down ? "down" :
-	    h.whys_n > 0 ? "degraded" : "ok",
-	    h.whys_n > 0 ? ": " : "", h.whys_n > 0 ? h.whys[0] : "", t.ready, t.all,
+	    state, *state != '\0' && *why != '\0' ? ": " : "", why, t.ready, t.all,
 	    journal_count(sup->journal, DLV_WAITING), journal_count(sup->journal, DLV_GIVEN),
 	    journal_count(sup->journal, DLV_ASIDE));
 }
