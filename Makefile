@@ -18,7 +18,7 @@ PKGS_CTL := jansson
 # Named at once, not by the compiler's first error.
 MISSING	:= $(strip $(foreach p,$(PKGS) $(PKGS_SUP) $(PKGS_WRK),$(shell pkg-config --exists $(p) || echo $(p))))
 ifneq ($(MISSING),)
-ifeq ($(filter help clean,$(MAKECMDGOALS)),)
+ifeq ($(filter help clean uninstall,$(MAKECMDGOALS)),)
 $(error pkg-config does not find: $(MISSING); scripts/deps run installs what is missing on Debian)
 endif
 endif
