@@ -60,7 +60,7 @@ SUPERVISOR_SRCS := \
 	supervisor/delivery/answer.c supervisor/delivery/stale.c \
 	supervisor/pool/throttle.c supervisor/pool/slot.c supervisor/pool/proc.c supervisor/pool/obituary.c \
 	supervisor/pool/lastwords.c supervisor/pool/lines.c supervisor/pool/limits.c supervisor/pool/cgroup.c supervisor/pool/life.c supervisor/pool/fence.c supervisor/pool/privs.c supervisor/pool/spawn.c \
-	supervisor/pool/child.c \
+	supervisor/pool/voice.c supervisor/pool/child.c supervisor/pool/childlink.c supervisor/pool/childlook.c \
 	supervisor/pool/leftover.c supervisor/pool/orphans.c supervisor/pool/hello.c supervisor/pool/recycle.c \
 	supervisor/pool/view.c supervisor/pool/change.c supervisor/pool/config.c supervisor/pool/pool.c \
 	supervisor/control/control.c supervisor/control/verbs.c supervisor/control/status.c supervisor/control/dead.c \
@@ -164,6 +164,7 @@ UNIT_TESTS := \
 	test_throttle \
 	test_trigger \
 	test_url \
+	test_voice \
 	test_web \
 	test_words
 # One libFuzzer target per parser; `make check` replays tests/fuzz/corpus/NAME.

@@ -155,7 +155,6 @@ bool		 pools_answering(struct pools *, struct span pool, struct span verb, uint6
 		    struct child **child_r, bool *up_r);
 /* Is it a verb that its READY named? */
 bool		 child_answers(const struct child *, struct span verb);
-/* As it was last looked at. */
 /* What is in force, by the kernel's own account; of Landlock that of who set it. */
 struct child_confined {
 	uint64_t	 uid;
@@ -164,6 +163,7 @@ struct child_confined {
 	bool		 known;			/* false: not looked yet */
 	bool		 hidden;		/* /proc does not show it (hidepid): what was set; seccomp is not known */
 };
+/* As it was last looked at. */
 struct child_use {
 	uint64_t	 quiet_ms;		/* without progress, to a look or two */
 	uint64_t	 running, running_ms;	/* as in struct obituary */
