@@ -97,6 +97,12 @@ log_level(int level)
 	lg.level = level;
 }
 
+int
+log_level_now(void)
+{
+	return lg.level;
+}
+
 /*
  * A descriptor of our own on the same file: O_NONBLOCK belongs to the open file, and setting
  * it on an inherited one would set it in the shell that shares it.
@@ -327,7 +333,8 @@ log_detach(void)
 int
 log_trace_classes(const char *comma_list)
 {
-	static const char *const	 known[] = { "gateway", "chan", "rest", "route", "all" };
+	static const char *const	 known[] = { "gateway", "route", "rest", "chat", "chan",
+	    "all" };
 	size_t				 n, i;
 
 	for (const char *p = comma_list; *p != '\0'; p += n + (p[n] == ',')) {
@@ -349,7 +356,7 @@ log_trace_classes(const char *comma_list)
 const char *
 log_trace_class_names(void)
 {
-	return "gateway, chan, rest, route, all";
+	return "gateway, route, rest, chat, chan, all";
 }
 
 const char *

@@ -27,6 +27,7 @@ void	 log_init(const char *program, int fd, int level);
 void	 log_attach(struct loop *);		/* from now on through the ring */
 void	 log_detach(void);			/* flush what can be flushed at once */
 void	 log_level(int level);			/* LOG_DEBUG..LOG_ERR */
+int	 log_level_now(void);
 int	 log_level_of(const char *name);	/* -1 when there is no such level */
 const char *log_level_name(int level);
 /* "gateway,chan" or "all"; 0, or -1 when a class has no such name: then nothing changes. */

@@ -40,7 +40,7 @@ usage(FILE *to)
 	    "  -n, --check         read the configuration, say what is wrong with it or what it amounts to,\n"
 	    "                      exit %d or 0\n"
 	    "      --init          write FILE from five answers; never over one that is there\n"
-	    "  -T, --trace LIST    trace classes: gateway, chan, rest, route, or all\n"
+	    "  -T, --trace LIST    trace classes: gateway, route, rest, chat, chan, or all\n"
 	    "      --no-gateway    start everything but the connection to Discord's gateway\n"
 	    "      --ready-fd N    a newline on descriptor N says that it is ready (s6)\n"
 	    "      --faults        let `bulkheadctl fault` arm fault points\n"

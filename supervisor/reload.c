@@ -269,11 +269,16 @@ log_rows(const struct cfgdiff *d)
 	}
 }
 
-/* What is held in copies. */
+/* What is held in copies.  A level that an operator set stays until the file has another one. */
 static void
-spread(struct sup *sup)
+spread(struct sup *sup, const struct cfgdiff *diff)
 {
-	log_level(log_level_of(sup->cfg->log_level));
+	for (size_t i = 0; i < diff->n; i++)
+		if (diff->rows[i].option != NULL &&
+		    strcmp(diff->rows[i].option->name, "log_level") == 0) {
+			log_level(log_level_of(sup->cfg->log_level));
+			pools_logging(sup->pools);
+		}
 	queue_reconfigure(sup->queue, sup->cfg);
 	streams_reconfigure(sup->streams, sup->cfg->poison);
 	if (sup->gw != NULL)
@@ -324,7 +329,7 @@ take(struct reload *r, struct cfg *next)
 	log_rows(&r->diff);
 	jobs_of_rows(r, next);
 	cfgdiff_take(sup->cfg, next);
-	spread(sup);
+	spread(sup, &r->diff);
 	/* By what they were told, not by rows: an option that no worker is told rolls nobody. */
 	pools_each_stale(sup->pools, job_if_stale, r);
 	r->intents = sup->gw != NULL && sup->cfg->intents_bits != intents;

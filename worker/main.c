@@ -226,15 +226,32 @@ static const struct chat_ops	 chat_ops = { world_send };
 /* ---- HELLO ---- */
 
 static void
-set_log(const struct msg_HELLO *h)
+follow_log(const char *name, const char *trace)
 {
-	char	*name = option_text(h, "log_level"), *trace = option_text(h, "trace");
-	int	 level = name == NULL ? -1 : log_level_of(name);
+	int	 level = log_level_of(name);
 
 	if (level >= 0)
 		log_level(level);
-	if (trace != NULL && log_trace_classes(trace) == -1)
+	if (log_trace_classes(trace) == -1)
 		log_warnx("option trace names a class that is not known here: %s", trace);
+}
+
+static void
+set_log(const struct msg_HELLO *h)
+{
+	char	*name = option_text(h, "log_level"), *trace = option_text(h, "trace");
+
+	follow_log(name == NULL ? "" : name, trace == NULL ? "" : trace);
+	free(name);
+	free(trace);
+}
+
+static void
+on_logging(const struct msg_LOGGING *m)
+{
+	char	*name = mem_spandup(m->level), *trace = mem_spandup(m->trace);
+
+	follow_log(name, trace);
 	free(name);
 	free(trace);
 }
@@ -443,6 +460,9 @@ on_common(struct wrk *w, const struct msg_in *in)
 		return true;
 	case MSG_FAULT:
 		on_fault(&in->FAULT);
+		return true;
+	case MSG_LOGGING:
+		on_logging(&in->LOGGING);
 		return true;
 	default:
 		return false;

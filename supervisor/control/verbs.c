@@ -408,9 +408,14 @@ cmd_call(struct client *cl, const struct ask *ask)
 static void
 cmd_log(struct client *cl, const struct ask *ask)
 {
-	char	 name[16];
-	int	 level;
+	struct pools	*pools = cl->control->sup->pools;
+	char		 name[16];
+	int		 level;
 
+	if (ask->words_n == 0) {
+		client_endf(cl, CTL_EXIT_OK, "logged: from %s on", log_level_name(log_level_now()));
+		return;
+	}
 	span_copy(ask->words[0], name, sizeof(name));
 	if ((level = log_level_of(name)) == -1) {
 		client_end(cl, CTL_EXIT_USAGE, "a level is one of: debug info notice warning err");
@@ -418,14 +423,16 @@ cmd_log(struct client *cl, const struct ask *ask)
 	}
 	log_level(level);
 	log_notice("%s set the log level to %s", cl->tag, log_level_name(level));
-	client_endf(cl, CTL_EXIT_OK, "the supervisor logs from %s on; workers keep the level they"
-	    " started with", log_level_name(level));
+	if (pools != NULL)
+		pools_logging(pools);
+	client_endf(cl, CTL_EXIT_OK, "logged from %s on, until the next start", log_level_name(level));
 }
 
 static void
 cmd_trace(struct client *cl, const struct ask *ask)
 {
-	char	 classes[128];
+	struct pools	*pools = cl->control->sup->pools;
+	char		 classes[128];
 
 	if (ask->words_n == 0) {
 		client_endf(cl, CTL_EXIT_OK, "traced: %s; there are %s", *log_traced() == '\0' ?
@@ -439,7 +446,9 @@ cmd_trace(struct client *cl, const struct ask *ask)
 		return;
 	}
 	log_notice("%s traces %s", cl->tag, classes);
-	client_endf(cl, CTL_EXIT_OK, "the supervisor traces %s; workers keep what -T said", classes);
+	if (pools != NULL)
+		pools_logging(pools);
+	client_endf(cl, CTL_EXIT_OK, "traced: %s, until the next start", classes);
 }
 
 static void

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/log.h"
 #include "supervisor/pool/place.h"
 
 static void
@@ -86,14 +87,19 @@ options_for_chat(const struct cfg *cfg, struct buf *b)
 	option_u64(b, "connect_timeout", cfg->connect_timeout_ms);
 }
 
+void
+hello_logging(struct buf *b)
+{
+	option_str(b, "log_level", log_level_name(log_level_now()));
+	option_str(b, "trace", log_traced());
+}
+
 /* The token goes to the rest pool and to nobody else. */
 void
 hello_options(const struct pool *p, struct buf *b)
 {
 	const struct cfg	*cfg = p->pools->cfg;
 
-	option_str(b, "log_level", cfg->log_level);
-	option_str(b, "trace", p->pools->traced);
 	if (p->command.n == 0 && strcmp(p->role, "chat") == 0 && cfg_chat_model(cfg) != NULL)
 		options_for_chat(cfg, b);
 	if (p->web) {

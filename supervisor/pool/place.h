@@ -94,7 +94,6 @@ struct pools {
 	struct fence		*fence;		/* of programs of pools' own */
 	struct journal		*journal;
 	char			*program;
-	char			 traced[256];	/* what -T said: what workers are told does not change */
 	struct pools_ops	 ops;
 	void			*arg;
 	struct pool		**list;		/* rest first */
@@ -171,7 +170,9 @@ uint64_t	 hello_hash(const struct pool *);
 void		 config_settle(struct pools *);
 
 /* ---- hello.c ---- */
-/* The options of HELLO; with secrets, so the caller wipes it. */
+/* Of the options of HELLO what to log, as it is now: a process that runs is told of another by LOGGING. */
+void		 hello_logging(struct buf *);
+/* The others; with secrets, so the caller wipes it. */
 void		 hello_options(const struct pool *, struct buf *);
 
 /* ---- view.c ---- */

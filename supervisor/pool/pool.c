@@ -231,6 +231,7 @@ op_spawn(struct slot *s)
 	h->finished = 0;
 	h->jitter = clock_random(RECYCLE_JITTER_MAX);
 	h->hello = hello_hash(p);
+	hello_logging(&options);
 	hello_options(p, &options);
 	spec.options = msg_list_of(&options);
 	h->child = child_spawn(ps->loop, &spec, &child_ops, h, &why);
@@ -634,7 +635,6 @@ pools_new(struct loop *l, const struct cfg *cfg, const char *conf, struct journa
 	ps->cfg = cfg;
 	ps->journal = j;
 	ps->program = mem_strdup(program);
-	snprintf(ps->traced, sizeof(ps->traced), "%s", log_traced());
 	ps->ops = *ops;
 	ps->arg = arg;
 	cgroups_init(&ps->cgroups, cfg->cgroup);
@@ -717,6 +717,20 @@ pools_fault(struct pools *ps, struct span name, struct span spec)
 	EACH_HOLDER(ps, h) {
 		if (holder_up(h))
 			(void)child_send(h->child, MSG_FAULT, &m);
+	}
+}
+
+/* One that is starting has read its HELLO by then. */
+void
+pools_logging(struct pools *ps)
+{
+	struct msg_LOGGING	 m = {
+		.level = span_of(log_level_name(log_level_now())), .trace = span_of(log_traced()),
+	};
+
+	EACH_HOLDER(ps, h) {
+		if (h->child != NULL && h->place->pool->command.n == 0)
+			(void)child_send(h->child, MSG_LOGGING, &m);
 	}
 }
 

@@ -60,6 +60,8 @@ void		 pools_start(struct pools *);
 /* What every worker is told; also sent to those that are READY. */
 void		 pools_self(struct pools *, uint64_t user, uint64_t application, uint64_t shards);
 void		 pools_fault(struct pools *, struct span name, struct span spec);
+/* Level and trace classes as they are now; to built-in roles, those too that are starting. */
+void		 pools_logging(struct pools *);
 
 /*
  * Children of a former supervisor that the journal names and that still run: handlers are killed at

@@ -87,9 +87,10 @@ def test_pools_follow(polite, bots):
     assert not set(pids(bot, "echo").values()) & set(echo.values())
     assert all(w["credit"] == 9 for w in bot.status()["workers"] if w["pool"] == "echo")
     assert pids(bot, "rest") == rest and pids(bot, "calm") == calm
-    # log_level is told to every worker.
-    bot.configure({"echo": {"workers": 1, "credit": 9}}, log_level="debug")
+    # The level acts at once, and on nobody's life; connect_timeout is told to the rest workers.
+    bot.configure({"echo": {"workers": 1, "credit": 9}}, log_level="debug", connect_timeout=9)
     answer = reload(bot)
+    assert fates(answer).items() >= {"log_level": "in force", "connect_timeout": "with new workers"}.items()
     assert {("calm", "removed"), ("late", "removed"), ("echo", "scaled"), ("rest", "workers replaced")} <= done(answer)
     assert set(pids(bot)) == {"rest.0", "rest.1", "echo.0"}
     assert not set(pids(bot, "rest").values()) & set(rest.values())

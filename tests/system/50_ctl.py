@@ -102,6 +102,7 @@ def test_no_gateway(polite, bots):
 
 def test_log_level(bot):
     bot.ctl("log", "debug")
+    assert "from debug on" in bot.ctl("log")
     bot.ctl("log", "warning")
     with pytest.raises(CtlError) as error:
         bot.ctl("log", "loud")

@@ -16,7 +16,7 @@ import time
 import msgpack
 import pytest
 
-from bot import CtlError, wait_for
+from bot import ROOT, CtlError, wait_for
 
 STATE = re.compile("\033\\[(3[123]|0|1)m")
 
@@ -177,9 +177,50 @@ def test_trace(bot, polite):
     assert told() and "route,gateway" in bot.ctl("trace")
     bot.ctl("trace", "none")
     assert "none" in bot.ctl("trace") and bot.ctl_run("trace", "rout").returncode == 64
-    bot.ctl("trace", "all")
-    bot.ctl("reload")
-    assert bot.worker("echo.0")["generation"] == 1, "no worker was told anything else"
+
+
+def test_trace_and_level_of_workers(bots, polite):
+    """Both act at once on built-in workers, and on those that start later; a program of one's own does not notice."""
+    dice = f"exec:{ROOT}/worker/examples/dice.py"
+    bot = bots(polite, pools={"chat": {"handler": "chat"}, "dice": {"handler": dice, "events": ["MESSAGE_CREATE"]}},
+               log_level="warning")
+    bot.write_conf(bot.conf.read_text() + 'model "m" { base_url = "http://127.0.0.1:9/v1" name = "n" }\n')
+    bot.start().ready()
+
+    def roll():
+        """A message that dice answers through rest, and that is nothing to chat; its id."""
+        message = polite.say(polite.channels[0], "!roll 2d6")["id"]
+        assert polite.wait(lambda: polite.replies_to(message))
+        wait_for(lambda: [d["state"] for d in bot.ask("explain", message)["deliveries"]] == ["finished"] * 2, 10, "both are done")
+        return message
+
+    def heard(pattern):
+        return wait_for(lambda: bot.logged(pattern), 10, pattern)
+    silent = roll()
+    before = {w["name"]: w["pid"] for w in bot.status()["workers"]}
+    assert "traced: rest,chat" in bot.ctl("trace", "rest,chat")
+    message = roll()
+    heard(rf"chat\.0#1 \w+ is silent channel=\d+ message={message}: nobody called the bot")
+    heard(r"rest\.\d#1 rest#\d+ POST .*: status=200 retries=0")
+    bot.ctl("restart", "chat")
+    message = roll()
+    heard(rf"chat\.0#2 \w+ is silent .*message={message}")
+    bot.ctl("trace", "none")
+    last = roll()
+    bot.ctl("trace", "chat")                # what comes now was written after what did not
+    message = roll()
+    heard(rf"message={message}: nobody")
+    assert not bot.logged(f"message={last}: nobody") and not bot.logged(f"message={silent}: nobody")
+    # What the worker itself did not log at its level.
+    asked = f"<@{polite.bot_id}> hello"
+    message = polite.say(polite.channels[1], asked)["id"]
+    assert polite.wait(lambda: polite.replies_to(message)) and not bot.logged("answers channel=")
+    bot.ctl("log", "info")
+    assert bot.ask("reload")["result"] == "unchanged" and "info" in bot.ctl("log"), "a reload leaves it alone"
+    message = polite.say(polite.channels[1], asked)["id"]
+    heard(rf"chat\.0#2 \w+ answers channel=\d+ message={message}")
+    assert {w["name"]: w["pid"] for w in bot.status()["workers"] if w["pool"] != "chat"}.items() <= before.items()
+    assert bot.status()["health"] == "ok" and bot.worker("dice.0")["generation"] == 1
 
 
 def test_other_releases(bot):

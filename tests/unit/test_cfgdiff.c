@@ -136,7 +136,7 @@ each_kind_of_option(void **state)
 	(void)state;
 	expect(TOKEN POOL, TOKEN POOL "drain = 1.5\nlog_level = debug\ncompress = none\njournal = 128M\n",
 	    "compress zlib -> none (start)\njournal 64M -> 128M (start)\n"
-	    "log_level info -> debug (roll)\ndrain 20 -> 1.5 (live)\n", 2);
+	    "log_level info -> debug (live)\ndrain 20 -> 1.5 (live)\n", 2);
 	expect(TOKEN POOL "content = true\n", TOKEN POOL "content = false\nca_file = \"/etc/passwd\"\n",
 	    "content true -> false (start)\nca_file (not set) -> /etc/passwd (start)\n", 2);
 	expect(TOKEN POOL, TOKEN "pool \"echo\" { handler = echo events = { MESSAGE_CREATE, TYPING_START } }\n",

@@ -145,6 +145,10 @@ decide(struct chat *c, struct scope *s, const struct msg_EVENT *ev, const struct
 		turn_new(c, s, ev, m, message);
 	} else if (verdict == TRIGGER_LOOK && event != NULL)
 		look(c, s, ev, m, message, event);
+	else
+		log_trace("chat", "%llx is silent channel=%llu message=%llu: %s",
+		    (unsigned long long)ev->delivery, (unsigned long long)m->channel,
+		    (unsigned long long)message, trigger_why(verdict));
 }
 
 static void
