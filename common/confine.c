@@ -173,7 +173,7 @@ confine_filter(struct sock_filter *dst, size_t max, const struct confine_call *c
 		UNLESS(BPF_JEQ, c->nr, 5);
 		LOAD(DATA(args) + 8u * c->arg);		/* its low half: little endian */
 		put(&w, BPF_ALU | BPF_AND | BPF_K, c->mask, 0, 0);
-		UNLESS(BPF_JEQ, c->value, 1);
+		put(&w, BPF_JMP | BPF_JEQ | BPF_K, c->value, c->others, !c->others);
 		RETURN(listed);
 		LOAD(DATA(nr));				/* the same call may stand there again */
 	}

@@ -10,6 +10,7 @@
 #define COMMON_CONFINE_H
 
 #include <linux/filter.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -48,10 +49,11 @@ int	 confine_enter(int rules);
 
 #define CONFINE_FILTER_MAX 1024
 
-/* A system call and, when bits is not 0, the only values of one argument that are meant. */
+/* A system call and, when mask is not 0, the only values of one argument that are meant. */
 struct confine_call {
 	uint32_t	 nr;
 	uint8_t		 arg;		/* 0..5 */
+	bool		 others;	/* all values but that one are meant */
 	uint32_t	 mask;		/* 0: whatever the arguments are */
 	uint32_t	 value;		/* low 32 bits of the argument, & mask */
 };

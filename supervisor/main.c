@@ -1,6 +1,7 @@
 /*
  * bulkheadd - options, the configuration child, and a life: start, loop, stop.
  */
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -157,6 +158,21 @@ is_descriptor(const char *text, int *fd_r)
 	return true;
 }
 
+/* What no other way of this program can do without; a container's filter may lack it too. */
+static const char *
+what_is_missing(void)
+{
+	int	 fd;
+
+	if (access("/proc/self/exe", X_OK) == -1)
+		return "/proc is not mounted here: it is needed to start workers and to watch them";
+	if ((fd = pidfd_open(getpid(), 0)) == -1 || pidfd_send_signal(fd, 0, NULL, 0) == -1)
+		return "there is no pidfd_open here: Linux 5.3 has it; a container's seccomp profile must"
+		    " allow it, and pidfd_send_signal";
+	close(fd);
+	return NULL;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -242,8 +258,8 @@ main(int argc, char **argv)
 	sigaddset(&end, SIGINT);
 	signal(SIGPIPE, SIG_IGN);
 	log_init("bulkheadd", STDERR_FILENO, LOG_INFO);
-	if (access("/proc/self/exe", X_OK) == -1) {
-		warnx("/proc is not mounted here: it is needed to start workers and to watch them");
+	if ((why = what_is_missing()) != NULL) {
+		warnx("%s", why);
 		return BULKHEADD_EXIT_FAIL;
 	}
 	end_fd = signalfd(-1, &end, SFD_CLOEXEC | SFD_NONBLOCK);

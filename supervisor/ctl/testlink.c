@@ -47,9 +47,9 @@ exec_program(const struct tl_spec *sp, char **env, int link, int board, int err)
 	null = open("/dev/null", O_RDONLY);
 	if (link == -1 || board == -1 || err == -1 || null == -1 || dup2(null, 0) == -1 ||
 	    dup2(err, 1) == -1 || dup2(err, 2) == -1 || dup2(link, CONTRACT_FD) == -1 ||
-	    dup2(board, CONTRACT_BOARD_FD) == -1 ||
-	    close_range(CONTRACT_BOARD_FD + 1, ~0u, 0) == -1)
+	    dup2(board, CONTRACT_BOARD_FD) == -1)
 		_exit(126);
+	closefrom(CONTRACT_BOARD_FD + 1);
 	execvpe(sp->argv[0], sp->argv, env);
 	dprintf(2, "%s: %s\n", sp->argv[0], strerror(errno));
 	_exit(127);

@@ -3,8 +3,10 @@
  */
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
+#include <asm/sockios.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +25,7 @@
 #include "supervisor/pool/fence.h"
 
 #define LANDLOCK_LEAST	2	/* before, no program could move a file between directories */
+#define LANDLOCK_SIGNALS 6
 #define DIRENTS_BYTES	8192
 
 #define FILES		((CONFINE_READ & ~(1ull << 3)) | CONFINE_CHANGE)	/* names may be listed */
@@ -45,6 +48,9 @@ static const struct confine_call refused[] = {
 	/* other processes */
 	CALL(ptrace), CALL(process_vm_readv), CALL(process_vm_writev), CALL(kcmp),
 	CALL(pidfd_getfd), CALL(process_madvise),
+	/* Landlock knows nothing of it: a limit of no CPU time kills whoever has the same user. */
+	{ .nr = SYS_prlimit64, .arg = 0, .mask = ~0u, .value = 0, .others = true },
+	{ .nr = SYS_setpriority, .arg = 0, .mask = ~0u, .value = PRIO_USER },
 	/* the file tree and its owners */
 	CALL(mount), CALL(umount2), CALL(pivot_root), CALL(fsopen), CALL(fsconfig),
 	CALL(fsmount), CALL(fspick), CALL(move_mount), CALL(open_tree), CALL(mount_setattr),
@@ -67,17 +73,73 @@ static const struct confine_call refused[] = {
 	{ .nr = SYS_ioctl, .arg = 1, .mask = ~0u, .value = TIOCLINUX },
 };
 
+/*
+ * What reaches the supervisor by its number: it stays the same, upgrades included, as long as any
+ * handler lives.  What siblings are called cannot be known here.
+ */
+static const struct { uint32_t nr; uint8_t arg; } by_number[] = {
+	{ SYS_kill, 0 }, { SYS_tkill, 0 }, { SYS_tgkill, 0 }, { SYS_rt_sigqueueinfo, 0 },
+	{ SYS_rt_tgsigqueueinfo, 0 }, { SYS_pidfd_open, 0 }, { SYS_setpgid, 1 },
+	{ SYS_setpriority, 1 }, { SYS_ioprio_set, 1 }, { SYS_sched_setscheduler, 0 },
+	{ SYS_sched_setparam, 0 }, { SYS_sched_setattr, 0 }, { SYS_sched_setaffinity, 0 },
+};
+#define BY_NUMBER_N	(sizeof(by_number) / sizeof(by_number[0]))
+
+/* Ways round that take a pointer or a descriptor; before Landlock looks at each signal itself. */
+static const struct confine_call signalling[] = {
+	CALL(pidfd_send_signal),	/* a directory of /proc will do */
+	{ .nr = SYS_fcntl, .arg = 1, .mask = ~0u, .value = F_SETOWN },
+	{ .nr = SYS_fcntl, .arg = 1, .mask = ~0u, .value = F_SETOWN_EX },
+	{ .nr = SYS_ioctl, .arg = 1, .mask = ~0u, .value = FIOSETOWN },
+	{ .nr = SYS_ioctl, .arg = 1, .mask = ~0u, .value = SIOCSPGRP },
+};
+
+#define REFUSED_N	(sizeof(refused) / sizeof(refused[0]))
+#define SIGNALLING_N	(sizeof(signalling) / sizeof(signalling[0]))
+#define CALLS_MAX	(REFUSED_N + 2 * BY_NUMBER_N + 2 + SIGNALLING_N)
+
 /* ---- in the parent ---- */
+
+static size_t
+add_call(struct confine_call *calls, size_t n, uint32_t nr, uint8_t arg, pid_t value)
+{
+	calls[n] = (struct confine_call){ .nr = nr, .arg = arg, .mask = ~0u, .value = (uint32_t)value };
+	return n + 1;
+}
+
+static size_t
+list_calls(struct confine_call *calls)
+{
+	pid_t	 self = getpid(), group = getpgrp();
+	size_t	 n = REFUSED_N;
+
+	memcpy(calls, refused, sizeof(refused));
+	for (size_t i = 0; i < BY_NUMBER_N; i++) {
+		n = add_call(calls, n, by_number[i].nr, by_number[i].arg, self);
+		/* 0: it is one outside of our container, which nobody here can name. */
+		if (group != self && group != 0)
+			n = add_call(calls, n, by_number[i].nr, by_number[i].arg, group);
+	}
+	if (group != 0)
+		n = add_call(calls, n, SYS_kill, 0, -group);
+	n = add_call(calls, n, SYS_kill, 0, -1);
+	if (confine_landlock() < LANDLOCK_SIGNALS) {
+		memcpy(calls + n, signalling, sizeof(signalling));
+		n += SIGNALLING_N;
+	}
+	return n;
+}
 
 struct fence *
 fence_new(const struct cfg *cfg, const char *conf)
 {
-	struct fence	*f = mem_alloc(sizeof(*f));
+	struct fence		*f = mem_alloc(sizeof(*f));
+	struct confine_call	 calls[CALLS_MAX];
 
 	f->cfg = cfg;
 	f->conf = conf == NULL ? NULL : mem_strdup(conf);
-	f->filter_n = confine_filter(f->filter, CONFINE_FILTER_MAX, refused,
-	    sizeof(refused) / sizeof(refused[0]), SECCOMP_RET_ERRNO | EPERM, SECCOMP_RET_ALLOW);
+	f->filter_n = confine_filter(f->filter, CONFINE_FILTER_MAX, calls, list_calls(calls),
+	    SECCOMP_RET_ERRNO | EPERM, SECCOMP_RET_ALLOW);
 	return f;
 }
 

@@ -6,7 +6,8 @@
  *		credentials.  Landlock opens, it cannot shut: each directory on the way to one of them is gone
  *		through entry by entry, so that in these very directories nothing can be made, moved or
  *		removed, and what others make there later stays shut to a running handler
- *	processes outside are out of reach: memory, environment, ptrace; signals too with Landlock 6
+ *	processes outside are out of reach: memory, environment, limits, ptrace; signals too with Landlock
+ *		6; the supervisor, whose number does not change, with any kernel
  *	calls	see fence.c: tracing, mounting, keys, kernel modules, typing into a terminal
  * What the kernel does not have is left out, and shown.
  *

@@ -9,9 +9,11 @@ of proto/README.md.  Every byte that it could read lies in REPORT.bytes, for who
 
 import ctypes
 import errno
+import fcntl
 import io
 import json
 import os
+import resource
 import signal
 import socket
 import struct
@@ -121,15 +123,61 @@ def trace(pid):
 def descriptors(pid):
     got = b""
     for n in os.listdir(f"/proc/{pid}/fd"):
-        got += read(f"/proc/{pid}/fd/{n}", 65536)
+        try:
+            fd = os.open(f"/proc/{pid}/fd/{n}", os.O_RDONLY | os.O_NONBLOCK)
+        except OSError as e:
+            if e.errno == errno.ENXIO:          # a socket
+                continue
+            raise
+        try:
+            got += os.read(fd, 65536)
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(fd)
     return got
+
+
+def signal_by_proc(pid):
+    """Where a directory of /proc does for a pidfd."""
+    fd = os.open(f"/proc/{pid}", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        signal.pidfd_send_signal(fd, 0)
+    finally:
+        os.close(fd)
+
+
+def signal_by_io(pid):
+    """As the owner of a socket, which is signalled when something comes."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        fcntl.fcntl(ours, fcntl.F_SETOWN, pid)
+
+
+def join_group(pid):
+    """A child joins the group, where it could signal all of it."""
+    child = os.fork()
+    if child == 0:
+        time.sleep(600)
+        os._exit(0)
+    try:
+        os.setpgid(child, os.getpgid(pid))
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
 
 def of_process(pid):
     return {
         "environ": tried(read, f"/proc/{pid}/environ"), "cmdline": tried(read, f"/proc/{pid}/cmdline"),
         "memory": tried(memory, pid), "vm_read": tried(vm_read, pid), "ptrace": tried(trace, pid),
-        "descriptors": tried(descriptors, pid), "signal": tried(os.kill, pid, 0),
+        "descriptors": tried(descriptors, pid), "signal": tried(os.kill, pid, 0), "signal proc": tried(signal_by_proc, pid),
+        "signal io": tried(signal_by_io, pid), "signal all": tried(os.kill, -1, 0), "join": tried(join_group, pid),
+        "limits": tried(resource.prlimit, pid, resource.RLIMIT_CPU),
+        # To what they are: whoever may do that may do worse.
+        "niceness": tried(os.setpriority, os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, pid)),
+        "niceness all": tried(os.setpriority, os.PRIO_USER, 0, os.getpriority(os.PRIO_PROCESS, 0)),
+        "cpus": tried(os.sched_setaffinity, pid, os.sched_getaffinity(pid)),
     }
 
 
@@ -204,15 +252,16 @@ def look(*relatives):
     for name, path in PATHS.items():
         if name not in ("ctl", "open"):
             report["files"][name] = tried(read, path)
+    for how in ("itself", "grandchild", "orphan", "deep", "dead"):
+        report["control"][how] = control(how)
+    # The last: where only its user could keep it from that, nobody can connect afterwards.
     run = os.path.dirname(PATHS["journal"])
     report["made"] = {"runtime_dir": tried(made_in, run), "beside the secrets": tried(made_in, os.path.dirname(PATHS["conf"])),
                       "journal moved": tried(os.rename, PATHS["journal"], f"{run}/gone"),
                       "socket removed": tried(os.unlink, PATHS["socket"]), "elsewhere": tried(made_in, PATHS["open"])}
     report["mount"] = tried(lambda: call(libc.mount, b"none", PATHS["open"].encode(), b"tmpfs", 0, None))
-    report["typing"] = tried(lambda: __import__("fcntl").ioctl(0, 0x5412, b"x"))
+    report["typing"] = tried(lambda: fcntl.ioctl(0, 0x5412, b"x"))
     report["regained"] = tried(lambda: call(libc.setuid, 0)) if os.getuid() else "root"
-    for how in ("itself", "grandchild", "orphan", "deep", "dead"):
-        report["control"][how] = control(how)
     return report
 
 

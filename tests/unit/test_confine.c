@@ -46,10 +46,11 @@ deny_some(void)
 		{ .nr = SYS_getppid },
 		{ .nr = SYS_socket, .arg = 0, .mask = ~0u, .value = AF_INET6 },
 		{ .nr = SYS_socket, .arg = 1, .mask = 0xf, .value = SOCK_DGRAM },
+		{ .nr = SYS_getpgid, .arg = 0, .mask = ~0u, .value = 0, .others = true },
 	};
 	struct sock_filter		 f[CONFINE_FILTER_MAX];
 
-	if (confine_calls(f, confine_filter(f, CONFINE_FILTER_MAX, list, 3, SECCOMP_RET_ERRNO | EPERM,
+	if (confine_calls(f, confine_filter(f, CONFINE_FILTER_MAX, list, 4, SECCOMP_RET_ERRNO | EPERM,
 	    SECCOMP_RET_ALLOW)) == -1)
 		return errno == EINVAL ? HAVE_NONE : 1;
 	if (syscall(SYS_getppid) != -1 || errno != EPERM)
@@ -60,6 +61,8 @@ deny_some(void)
 		return 4;
 	if (socket(AF_INET, SOCK_STREAM, 0) == -1)
 		return 5;
+	if (getpgid(0) == -1 || getpgid(getpid()) != -1 || errno != EPERM)
+		return 7;
 	if (syscall(1000000) != -1 || errno != ENOSYS)
 		return 6;
 	return 0;
