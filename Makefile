@@ -48,6 +48,7 @@ SUPERVISOR_SRCS := \
 	supervisor/delivery/took.c supervisor/control/snapshot.c \
 	supervisor/gateway/envelope.c supervisor/gateway/inflate.c supervisor/gateway/session.c \
 	supervisor/gateway/identify.c supervisor/gateway/payload.c supervisor/gateway/lwsloop.c \
+	supervisor/gateway/presence.c \
 	supervisor/gateway/deaf.c supervisor/gateway/frames.c supervisor/gateway/wire.c \
 	supervisor/gateway/intake.c supervisor/gateway/receive.c supervisor/gateway/gateway.c \
 	supervisor/journal/log.c supervisor/journal/record.c supervisor/journal/space.c \
@@ -67,6 +68,7 @@ SUPERVISOR_SRCS := \
 	supervisor/control/calls.c supervisor/control/succession.c supervisor/control/streams.c supervisor/control/poolcalls.c \
 	supervisor/control/notify.c \
 	supervisor/control/life.c \
+	supervisor/control/gwservice.c \
 	supervisor/control/quota.c \
 	supervisor/control/monitor.c \
 	supervisor/moments.c \
@@ -139,6 +141,7 @@ UNIT_TESTS := \
 	test_orphans \
 	test_payload \
 	test_pool \
+	test_presence \
 	test_poolcalls \
 	test_poolservice \
 	test_prompt \

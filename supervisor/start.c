@@ -303,6 +303,7 @@ run_start(struct run *run)
 		fetchgap_start(sup->fetchgap, have_id && id.session_id[0] != '\0');
 		sup->gw = gw_new(sup->loop, sup->resolve, sup->cfg, have_id ? &id : NULL,
 		    have_budget ? &budget : NULL, &run_gw_ops, run);
+		(void)gw_presence(sup->gw, journal_presence_get(sup->journal));
 		n = journal_channels(sup->journal, known, sizeof(known) / sizeof(*known));
 		for (size_t i = 0; i < n; i++)
 			gw_know_guild(sup->gw, known[i].guild);

@@ -10,6 +10,8 @@
 #include "common/log.h"
 #include "proto/contract.h"
 #include "supervisor/control/calls.h"
+#include "supervisor/control/control.h"
+#include "supervisor/control/gwservice.h"
 #include "supervisor/control/notify.h"
 #include "supervisor/control/poolcalls.h"
 #include "supervisor/control/snapshot.h"
@@ -114,6 +116,7 @@ gw_on_live(void *arg, bool resumed)
 	upgrade_live(run->sup.upgrade, resumed);
 	pools_self(run->sup.pools, id->user_id, id->application_id, id->shards);
 	notify_look(run->sup.notify);
+	control_live(run->sup.control);
 	log_notice("sess#%u live user=%llu resumed=%d", id->shard, (unsigned long long)id->user_id,
 	    resumed);
 	fetchgap_live(run->sup.fetchgap);
@@ -259,9 +262,11 @@ handler_said(struct run *run, struct child *child, const struct msg_in *in, cons
 	case MSG_RESULT:
 		return poolcalls_result(run->sup.poolcalls, child, &in->RESULT, why_r);
 	case MSG_CALL:
-		return span_is(in->CALL.service, "discord") ?
-		    calls_from_worker(run->sup.calls, child, &in->CALL, why_r) :
-		    poolcalls_from_worker(run->sup.poolcalls, run->sup.pools, child, &in->CALL,
+		if (span_is(in->CALL.service, "discord"))
+			return calls_from_worker(run->sup.calls, child, &in->CALL, why_r);
+		if (span_is(in->CALL.service, "gateway"))
+			return gwservice_call(&run->sup, child, &in->CALL);
+		return poolcalls_from_worker(run->sup.poolcalls, run->sup.pools, child, &in->CALL,
 		    why_r);
 	case MSG_STREAM_OPEN:
 		return streams_open(run->sup.streams, child, &in->STREAM_OPEN, why_r);

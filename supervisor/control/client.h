@@ -25,6 +25,7 @@ struct pending {
 	struct client		*client;	/* NULL: gone, or told already */
 	bool			 is_call;	/* calls_forget can take it back */
 	bool			 is_poolcall;	/* poolcalls_forget can */
+	bool			 till_live;	/* nobody calls it back: control_live ends it */
 	char			 name[64];
 	char			 done[96];	/* of a change: what it is then */
 	TAILQ_ENTRY(pending)	 next;

@@ -24,6 +24,7 @@
 #include "supervisor/control/calls.h"
 #include "supervisor/control/client.h"
 #include "supervisor/control/control.h"
+#include "supervisor/control/gwservice.h"
 #include "supervisor/control/monitor.h"
 #include "supervisor/control/poolcalls.h"
 
@@ -142,7 +143,8 @@ pending_detach(struct pending *p)
 	} else if (p->is_poolcall) {
 		poolcalls_forget(p->control->sup->poolcalls, p);
 		(void)pending_free(p);
-	}
+	} else if (p->till_live)
+		(void)pending_free(p);
 }
 
 /* ---- clients ---- */
@@ -473,6 +475,20 @@ control_stopping(struct control *ct, const char *why)
 {
 	ct->stopping = why;
 	pendings_tell(ct, why);
+}
+
+void
+control_live(struct control *ct)
+{
+	struct pending	*p, *next;
+	struct client	*cl;
+
+	TAILQ_FOREACH_SAFE(p, &ct->pendings, next, next) {
+		if (!p->till_live)
+			continue;
+		if ((cl = pending_free(p)) != NULL)
+			gwservice_identified(cl);
+	}
 }
 
 void

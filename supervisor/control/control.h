@@ -19,6 +19,8 @@ struct control	*control_new(struct sup *, const char *path, const char **why_r);
 void		 control_free(struct control **);	/* unlinks the socket */
 /* Stop accepting commands that change something (stop order); those that wait are told why. */
 void		 control_stopping(struct control *, const char *why);
+/* The gateway is live: those that wait for it are told. */
+void		 control_live(struct control *);
 /* The stop is over: the report, a JSON object, for those who asked for the stop and wait. */
 void		 control_stopped(struct control *, struct span doc);
 

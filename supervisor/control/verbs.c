@@ -13,6 +13,7 @@
 #include "supervisor/control/calls.h"
 #include "supervisor/control/client.h"
 #include "supervisor/control/dead.h"
+#include "supervisor/control/gwservice.h"
 #include "supervisor/control/life.h"
 #include "supervisor/control/monitor.h"
 #include "supervisor/control/poolcalls.h"

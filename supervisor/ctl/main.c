@@ -437,6 +437,7 @@ main(int argc, char **argv)
 		{ "now", no_argument, NULL, OPT_FLAG },
 		{ "rolling", no_argument, NULL, OPT_FLAG },
 		{ "final", no_argument, NULL, OPT_FLAG },
+		{ "force", no_argument, NULL, OPT_FLAG },
 		{ NULL, 0, NULL, 0 },
 	};
 	const struct command	*c;

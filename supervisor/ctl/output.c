@@ -930,6 +930,8 @@ output_text(FILE *f, const char *verb, const char *topic, const json_t *doc,
 		lifeout_stop(f, doc);
 	else if (strcmp(verb, "call") == 0)
 		print_call(f, doc);
+	else if (strcmp(verb, "presence") == 0)
+		quotaout_presence(f, doc);
 	else if (strcmp(verb, "explain") == 0)
 		print_explain(f, doc);
 	else if (strcmp(verb, "dead") == 0)

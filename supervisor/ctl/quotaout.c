@@ -162,3 +162,29 @@ quotaout_buckets(FILE *f, const json_t *doc, const struct look *look)
 		fprintf(f, "\n%" PRIu64 " more, used longer ago\n",
 		    u64_of(doc, "buckets_n") - json_array_size(buckets));
 }
+
+void
+quotaout_presence(FILE *f, const json_t *doc)
+{
+	static const char *const kinds[] = {
+		"playing", "streaming", "listening to", "watching", "", "competing in"
+	};
+	const json_t	*p = json_object_get(doc, "presence"), *a;
+	size_t		 i;
+	uint64_t	 type;
+
+	if (!json_is_object(p)) {
+		fputs("never set: online, as Discord shows it by itself\n", f);
+		return;
+	}
+	print_clean(f, str_of(p, "status"), "");
+	json_array_foreach(json_object_get(p, "activities"), i, a) {
+		type = u64_of(a, "type");
+		fputs(", ", f);
+		if (type < sizeof(kinds) / sizeof(*kinds) && kinds[type][0] != '\0')
+			fprintf(f, "%s ", kinds[type]);
+		print_clean(f, str_of(a, type == 4 ? "state" : "name"), "");
+	}
+	fputs(json_is_true(json_object_get(doc, "told")) ? "\n" :
+	    " (Discord is told as soon as its limits and the connection allow)\n", f);
+}

@@ -1,5 +1,5 @@
 /*
- * quotaout - show shards, show buckets, as text.
+ * quotaout - show shards, show buckets, presence, as text.
  */
 #ifndef SUPERVISOR_CTL_QUOTAOUT_H
 #define SUPERVISOR_CTL_QUOTAOUT_H
@@ -8,5 +8,6 @@
 
 void	 quotaout_shards(FILE *, const json_t *doc, const struct look *);
 void	 quotaout_buckets(FILE *, const json_t *doc, const struct look *);
+void	 quotaout_presence(FILE *, const json_t *doc);
 
 #endif

@@ -50,6 +50,7 @@ send_payload(struct gateway *g, uint64_t cookie)
 		    g->generation, text.n, PAYLOAD_MAX_BYTES);
 	} else if (wire_is_open(g->wire)) {
 		g->unsent++;
+		presence_said(&g->presence, gw_now(g));
 		wire_send(g->wire, text, cookie);
 	}
 	if (g->payload.p != NULL)
@@ -83,7 +84,8 @@ op_send_identify(void *arg)
 	g->ops->on_identify(g->arg, &g->identify.budget);
 
 	payload_identify(&g->payload, g->cfg->token, g->cfg->intents_bits, g->ident.shard,
-	    g->ident.shards);
+	    g->ident.shards, presence_span(&g->presence));
+	presence_identified(&g->presence);
 	send_payload(g, COOKIE_NOT_A_BEAT);
 }
 
@@ -98,6 +100,39 @@ op_send_resume(void *arg)
 	send_payload(g, COOKIE_NOT_A_BEAT);
 }
 
+/* When it is due and Discord takes it; else the timer comes back. */
+static void
+tell_presence(struct gateway *g)
+{
+	uint64_t	 ms;
+
+	if (g->sess.state != SESS_READY || !presence_may(&g->presence, gw_now(g), &ms))
+		return;
+	if (ms > 0) {
+		timer_arm_ms(g->tell, ms);
+		return;
+	}
+	payload_presence(&g->payload, presence_span(&g->presence));
+	send_payload(g, COOKIE_NOT_A_BEAT);
+	presence_told(&g->presence, gw_now(g));
+	COUNT(presence_told);
+}
+
+static void
+on_tell(void *arg)
+{
+	tell_presence(arg);
+}
+
+bool
+gw_presence(struct gateway *g, struct span made)
+{
+	if (presence_wish(&g->presence, made))
+		COUNT(presence_shed);
+	tell_presence(g);
+	return !g->presence.due;
+}
+
 static void
 op_dial(void *arg, bool resume_url)
 {
@@ -106,6 +141,7 @@ op_dial(void *arg, bool resume_url)
 
 	g->generation = g->sess.generation;
 	g->beat_written = MONO_NEVER;
+	presence_connected(&g->presence);
 	(void)intake_drop_held(&g->intake);	/* the replay brings it again */
 	gw_mind_reading(g);
 	snprintf(tag, sizeof(tag), "%s.%u", g->tag, g->generation);
@@ -268,6 +304,9 @@ op_live(void *arg, bool resumed)
 
 	g->st.ever_live = true;
 	deaf_live(&g->deaf, gw_now(g));
+	if (resumed)
+		presence_resumed(&g->presence);
+	tell_presence(g);
 	g->ops->on_live(g->arg, resumed);
 }
 
@@ -387,6 +426,7 @@ gw_new(struct loop *loop, struct resolve *resolve, const struct cfg *cfg,
 		g->timers[t] = (struct gw_timer){ .gw = g, .ev = timer_events[t] };
 		g->timers[t].timer = timer_new(loop, on_timer, &g->timers[t]);
 	}
+	g->tell = timer_new(loop, on_tell, g);
 	conf = conf_of(cfg);
 	sess_init(&g->sess, &conf, &sess_ops, g);
 	return g;
@@ -408,6 +448,7 @@ gw_free(struct gateway **gp)
 	wire_free(&g->wire);
 	for (int t = 0; t < SESS__TIMERS; t++)
 		timer_free(&g->timers[t].timer);
+	timer_free(&g->tell);
 	intake_fini(&g->intake);
 	buf_fini(&g->payload);
 	free(g);
@@ -494,6 +535,29 @@ gw_stop(struct gateway *g, bool final)
 	gw_feed(g, final ? SEV_STOP_FINAL : SEV_STOP);
 }
 
+int
+gw_identify_anew(struct gateway *g, const char **why_r)
+{
+	enum sess_state		 st = g->sess.state;
+	enum identify_why	 spent;
+
+	(void)identify_wait_ms(&g->identify, clock_wall_ms(), &spent);
+	if (st == SESS_IDLE || st == SESS_STOPPING || st == SESS_FATAL)
+		*why_r = "the gateway is not running";
+	else if (!g->sess.has_session)
+		*why_r = "there is no session to give up: it identifies as soon as it may";
+	else if (spent == IDENTIFY_SPENT)
+		*why_r = "the day's IDENTIFYs are spent but for a reserve; 'show shards' says when there"
+		    " are more";
+	else {
+		log_notice("%s gives its session up: an operator asked for it", g->tag);
+		gw_set_last_close(g, "given up: an operator asked for it");
+		gw_feed(g, SEV_FORGET);
+		return 0;
+	}
+	return -1;
+}
+
 void
 gw_pause(struct gateway *g, bool pause)
 {
@@ -516,6 +580,8 @@ gw_status(struct gateway *g, struct gw_status *st)
 	    mono_ms_between(g->dispatch_at, t);
 	st->ack_age_ms = mono_is_never(g->ack_at) ? UINT64_MAX : mono_ms_between(g->ack_at, t);
 	st->session_id = g->ident.session_id;
+	st->presence = presence_span(&g->presence);
+	st->presence_due = g->presence.due;
 	st->retry_in_ms = g->sess.state == SESS_BACKOFF ? mono_ms_until(t, g->sess.retry_at) : 0;
 }
 

@@ -85,6 +85,16 @@ void		 gw_bot_answer(struct gateway *, unsigned status, struct span body);
  * connected.
  */
 void		 gw_stop(struct gateway *, bool final);
+/*
+ * What the bot shows of itself from now on, as presence_make made it.  True: Discord was told; false:
+ * it will be, when it is connected and its limits allow it, unless another one comes first.
+ */
+bool		 gw_presence(struct gateway *, struct span made);
+/*
+ * Give the session up, and IDENTIFY as soon as that is allowed.  What is said meanwhile is a gap.
+ * -1: nothing was done (why_r).
+ */
+int		 gw_identify_anew(struct gateway *, const char **why_r);
 /* Reading from Discord pauses while the journal has no room (heartbeats go on). */
 void		 gw_pause(struct gateway *, bool);
 /* There may be room again: offer what was refused, and read on when it is taken. */
@@ -109,6 +119,8 @@ struct gw_status {
 	/* Heartbeat jitter: written time minus due time. */
 	uint64_t	 beat_jitter_max_us, beat_jitter_last_us, beats;
 	const char	*session_id;		/* "" none */
+	struct span	 presence;		/* JSON, borrowed; empty: never set */
+	bool		 presence_due;		/* Discord was not told yet */
 	char		 last_close[128];	/* "4000 unknown error", "connection reset" ... */
 	uint64_t	 retry_in_ms;		/* in BACKOFF */
 	bool		 ever_live;		/* since this process started */

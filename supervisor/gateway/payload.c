@@ -38,7 +38,7 @@ end(struct json_out *o)
 
 void
 payload_identify(struct buf *out, const char *token, uint64_t intents, uint32_t shard,
-    uint32_t shards)
+    uint32_t shards, struct span presence)
 {
 	struct json_out	 o;
 
@@ -58,7 +58,24 @@ payload_identify(struct buf *out, const char *token, uint64_t intents, uint32_t 
 		json_u64(&o, shards);
 		json_arr_end(&o);
 	}
+	if (presence.n > 0) {
+		json_key(&o, "presence");
+		json_raw(&o, presence);
+	}
 	end(&o);
+}
+
+void
+payload_presence(struct buf *out, struct span presence)
+{
+	struct json_out	 o;
+
+	json_out_init(&o, out);
+	json_obj(&o);
+	json_kv_u64(&o, "op", 3);
+	json_key(&o, "d");
+	json_raw(&o, presence);
+	json_obj_end(&o);
 }
 
 void

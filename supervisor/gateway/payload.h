@@ -14,10 +14,13 @@
 #define PAYLOAD_MAX_BYTES	4096u	/* events/gateway: a longer one closes with 4002 */
 
 void		 payload_beat(struct buf *out, uint64_t seq);	/* seq 0: none yet */
+/* presence: as presence_make made it, or empty. */
 void		 payload_identify(struct buf *out, const char *token, uint64_t intents,
-		    uint32_t shard, uint32_t shards);
+		    uint32_t shard, uint32_t shards, struct span presence);
 void		 payload_resume(struct buf *out, const char *token, const char *session_id,
 		    uint64_t seq);
+
+void		 payload_presence(struct buf *out, struct span presence);
 
 /* Ask for one member of one guild: its answer is an event. */
 void		 payload_member(struct buf *out, uint64_t guild, uint64_t user);

@@ -392,6 +392,15 @@ forget_drop(struct session *s)
 	drop(s);
 }
 
+/* With a code that ends it at Discord too: two sessions would hear everything twice. */
+static void
+forget_hang_up(struct session *s)
+{
+	forget(s);
+	hang_up(s, SESS_CLOSE_FINAL);
+	back_off(s);
+}
+
 static void
 forget_zombie(struct session *s)
 {
@@ -481,6 +490,7 @@ say_stopped(struct session *s)
 #define LIVE		(IN(HELLO) | IN(IDENTIFYING) | IN(RESUMING) | IN(READY))
 #define BEATING		(IN(IDENTIFYING) | IN(RESUMING) | IN(READY))
 #define APART		(IN(IDLE) | IN(ASKING) | IN(SLOT) | IN(BACKOFF) | IN(FATAL))
+#define WAITING		(IN(ASKING) | IN(SLOT) | IN(BACKOFF))
 #define ASLEEP		(IN(IDLE) | IN(FATAL))
 #define PENDING		(IN(IDENTIFYING) | IN(RESUMING))
 #define NO_ANSWER	(EV(BOT_FAILED) | EV(T_PHASE))
@@ -544,6 +554,9 @@ static const struct edge {		/* first row whose state, event and guard match wins
 	{ LIVE,            EV(GONE_TOKEN),      NULL,         SESS_FATAL,       fail_token },
 	{ LIVE,            EV(GONE_INTENTS),    NULL,         SESS_FATAL,       fail_intents },
 	{ LIVE,            EV(GONE_FATAL),      NULL,         SESS_FATAL,       fail_other },
+
+	{ WAITING,         EV(FORGET),          NULL,         STAY,             forget },
+	{ IN(CONNECTING) | LIVE, EV(FORGET),    NULL,         SESS_BACKOFF,     forget_hang_up },
 
 	{ APART,           ANY_STOP,            NULL,         SESS_STOPPING,    stop_soon },
 	{ IN(CONNECTING),  ANY_STOP,            NULL,         SESS_STOPPING,    stop_dialing },

@@ -28,6 +28,7 @@
 
 #define SESS_EVENTS(X)									\
 	X(START) X(STOP) X(STOP_FINAL)							\
+	X(FORGET)		/* the session is given up, whatever it is worth */	\
 	X(BOT_OK)		/* GET /gateway/bot: url and limits are known */	\
 	X(BOT_FAILED) X(BOT_DENIED)							\
 	X(OPEN)			/* the WebSocket is open */				\

@@ -11,6 +11,7 @@
 #include "supervisor/gateway/gateway.h"
 #include "supervisor/gateway/identify.h"
 #include "supervisor/gateway/intake.h"
+#include "supervisor/gateway/presence.h"
 #include "supervisor/gateway/session.h"
 #include "supervisor/gateway/wire.h"
 
@@ -47,6 +48,8 @@ struct gateway {
 	struct buf		 payload;	/* what we send */
 	struct mono		 beat_written, ack_at, dispatch_at;
 	struct deaf		 deaf;
+	struct presence		 presence;
+	struct timer		*tell;		/* when it may be told */
 	uint64_t		 guilds[GUILDS_KEPT];	/* that may be asked for a sign */
 	size_t			 guilds_n;
 	struct gw_status	 st;		/* counters and what else survives a connection */

@@ -229,6 +229,9 @@ void	 journal_seq(struct journal *, uint32_t shard, uint64_t seq);
 void	 journal_budget(struct journal *, const struct gw_budget *);
 bool	 journal_identity_get(struct journal *, uint32_t shard, struct gw_identity *);
 bool	 journal_budget_get(struct journal *, struct gw_budget *);
+/* What the bot shows of itself, as presence_make made it; borrowed, empty when it never was set. */
+void	 journal_presence(struct journal *, struct span);
+struct span journal_presence_get(const struct journal *);
 
 /* The channels whose last message is known. */
 struct journal_channel {

@@ -45,7 +45,8 @@ enum jlog_kind {
 	REC_CHANNEL_GONE,
 	REC_GAP,		/* what a lost session left, and how much of it is filled */
 	REC_CANCELLED,
-	REC_RETRIED
+	REC_RETRIED,
+	REC_PRESENCE		/* what the bot shows of itself: JSON */
 };
 
 struct jlog_rec {

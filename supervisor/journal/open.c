@@ -212,6 +212,14 @@ replay(struct journal *j, uint64_t off, struct lost *lost)
 			*k = j->child[--j->child_n];
 		return true;
 	}
+	case REC_PRESENCE:
+		if (in.n > sizeof(j->presence))
+			return false;
+		if (in.n > 0)
+			memcpy(j->presence, in.p, in.n);
+		j->presence_n = in.n;
+		j->presence_place = off;
+		return true;
 	case REC_CHANNEL:
 	case REC_CHANNEL_GONE:
 	case REC_GAP:
@@ -306,6 +314,8 @@ rebuild(struct journal *j, const struct jlog_check *c, uint64_t now_ms)
 		space_small_add(j, j->child[i].place);
 	if (j->budget_place != 0)
 		space_small_add(j, j->budget_place);
+	if (j->presence_place != 0)
+		space_small_add(j, j->presence_place);
 	channels_rebuilt(j);
 	space_expire(j);
 	return whole;
@@ -353,6 +363,11 @@ move_to(struct journal *j, struct jlog *to)
 	if (j->budget_place != 0)
 		j->budget_place = jlog_append(
 		    to, REC_BUDGET, span_make(&j->budget, sizeof(j->budget)), SPAN_NONE);
+	if (j->presence_place != 0 && jlog_free_bytes(to) < 2 * jlog_size(j->presence_n))
+		j->presence_place = j->presence_n = 0;
+	if (j->presence_place != 0)
+		j->presence_place = jlog_append(
+		    to, REC_PRESENCE, span_make(j->presence, j->presence_n), SPAN_NONE);
 	for (size_t i = 0; i < j->child_n; i++) {
 		if (jlog_free_bytes(to) < 2 * jlog_size(sizeof(j->child[i].child))) {
 			j->child_n = i;
@@ -386,6 +401,7 @@ move_to(struct journal *j, struct jlog *to)
 	for (size_t i = 0; i < j->child_n; i++)
 		j->home += space_home_bytes(j, j->child[i].place);
 	j->home += space_home_bytes(j, j->budget_place);
+	j->home += space_home_bytes(j, j->presence_place);
 	j->home += channels_home_bytes(j);
 	j->live += j->home;
 	EACH_DELIVERY(j, d)

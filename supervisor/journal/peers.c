@@ -1,5 +1,5 @@
 /*
- * peers - gateway sessions, the identify budget, children: small records of which one is live.
+ * peers - gateway sessions, the identify budget, the presence, children: small records of which one is live.
  */
 #include <string.h>
 
@@ -80,6 +80,23 @@ journal_budget(struct journal *j, const struct gw_budget *b)
 	j->budget.day_ms = b->day_ms;
 	j->budget.used = b->used;
 	space_replace(j, REC_BUDGET, &j->budget, sizeof(j->budget), &j->budget_place);
+}
+
+void
+journal_presence(struct journal *j, struct span made)
+{
+	if (made.n > sizeof(j->presence))
+		return;
+	if (made.n > 0)
+		memcpy(j->presence, made.p, made.n);
+	j->presence_n = made.n;
+	space_replace(j, REC_PRESENCE, j->presence, j->presence_n, &j->presence_place);
+}
+
+struct span
+journal_presence_get(const struct journal *j)
+{
+	return span_make(j->presence, j->presence_n);
 }
 
 bool

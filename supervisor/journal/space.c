@@ -132,6 +132,8 @@ live_at(struct journal *j, uint64_t off, struct delivery **d_r)
 		return NULL;
 	case REC_BUDGET:
 		return j->budget_place == off ? &j->budget_place : NULL;
+	case REC_PRESENCE:
+		return j->presence_place == off ? &j->presence_place : NULL;
 	case REC_GAP:
 		return j->gap_place == off ? &j->gap_place : NULL;
 	case REC_CHANNEL:

@@ -15,6 +15,7 @@
 
 #include <sys/queue.h>
 
+#include "supervisor/gateway/presence.h"
 #include "supervisor/journal/journal.h"
 #include "supervisor/journal/log.h"
 
@@ -94,6 +95,9 @@ struct journal {
 	size_t			 child_n;
 	struct gw_budget	 budget;
 	uint64_t		 budget_place;
+	char			 presence[PRESENCE_BYTES_MAX];
+	size_t			 presence_n;
+	uint64_t		 presence_place;
 	struct channels		 channels;
 	struct journal_gap	 gap;
 	uint64_t		 gap_place, gap_next;	/* next: place in the order */

@@ -37,7 +37,7 @@ def failed(bot, *words):
 
 def test_schemas_are_schemas():
     commands = re.findall(r"^CMD\((\w+),", (ROOT / "proto/ctlcmds.def").read_text(), re.M)
-    plain = {"restart", "drain", "resume", "scale", "log", "trace", "fault"}        # status and why: done.json
+    plain = {"restart", "drain", "resume", "scale", "identify", "log", "trace", "fault"}        # status and why: done.json
     for command in set(commands) - plain - {"show", "dead"}:
         assert command in SCHEMAS, command
     for name, schema in SCHEMAS.items():
@@ -56,6 +56,9 @@ def test_good_day(bots, polite):
     check("call", bot.ask("call", "GET", "/users/@me"))
     check("done", bot.ask("restart", "other"))
     check("done", bot.ask("log", "info"))
+    check("presence", bot.ask("presence"))
+    check("presence", bot.ask("presence", "dnd", "competing", "x"))
+    check("done", bot.ask("identify", "--force"))
     check("reload", bot.ask("reload"))
     lines = bot.ctl("-j", "--timeout", "1", "monitor").splitlines()
     assert lines and check("monitor", json.loads(lines[0]))

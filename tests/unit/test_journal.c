@@ -170,6 +170,9 @@ everything_comes_back(void **state)
 	identity(j, "abc", 1);
 	journal_seq(j, 0, 17);
 	journal_budget(j, &b);
+	assert_int_equal(journal_presence_get(j).n, 0);
+	journal_presence(j, SPAN("{\"status\":\"dnd\"}"));
+	journal_presence(j, SPAN("{\"status\":\"idle\"}"));
 	child(j, 100, "echo.0#1");
 	child(j, 101, "echo.1#1");
 	journal_child_gone(j, 100);
@@ -234,6 +237,7 @@ everything_comes_back(void **state)
 	assert_int_equal(id.seq, 17);
 	assert_true(journal_budget_get(j, &b));
 	assert_int_equal(b.used, 3);
+	assert_true(span_is(journal_presence_get(j), "{\"status\":\"idle\"}"));
 	assert_true(journal_child_at(j, 0, &c));
 	assert_int_equal(c.pid, 101);
 	assert_string_equal(c.tag, "echo.1#1");

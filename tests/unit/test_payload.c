@@ -53,12 +53,24 @@ static void
 identifies(void **state)
 {
 	(void)state;
-	payload_identify(&out, "to\"ken", 513, 0, 1);
+	payload_identify(&out, "to\"ken", 513, 0, 1, SPAN_NONE);
 	IS("{\"op\":2,\"d\":{\"token\":\"to\\\"ken\",\"intents\":513,\"properties\":{\"os\":\"linux\","
 	    "\"browser\":\"bulkhead\",\"device\":\"bulkhead\"},\"large_threshold\":50}}");
-	payload_identify(&out, "t", 0, 3, 4);
+	payload_identify(&out, "t", 0, 3, 4, SPAN_NONE);
 	IS("{\"op\":2,\"d\":{\"token\":\"t\",\"intents\":0,\"properties\":{\"os\":\"linux\","
 	    "\"browser\":\"bulkhead\",\"device\":\"bulkhead\"},\"large_threshold\":50,\"shard\":[3,4]}}");
+}
+
+static void
+shows_the_presence(void **state)
+{
+	(void)state;
+	payload_presence(&out, SPAN("{\"status\":\"idle\"}"));
+	IS("{\"op\":3,\"d\":{\"status\":\"idle\"}}");
+	payload_identify(&out, "t", 0, 0, 1, SPAN("{\"status\":\"dnd\"}"));
+	IS("{\"op\":2,\"d\":{\"token\":\"t\",\"intents\":0,\"properties\":{\"os\":\"linux\","
+	    "\"browser\":\"bulkhead\",\"device\":\"bulkhead\"},\"large_threshold\":50,"
+	    "\"presence\":{\"status\":\"dnd\"}}}");
 }
 
 static void
@@ -79,7 +91,7 @@ the_buffer_does_not_move(void **state)
 	buf_fini(&out);
 	(void)buf_room(&out, PAYLOAD_MAX_BYTES);
 	before = buf_room(&out, 1);
-	payload_identify(&out, "t", UINT64_MAX, 1, 2);
+	payload_identify(&out, "t", UINT64_MAX, 1, 2, SPAN_NONE);
 	assert_ptr_equal(buf_span(&out).p, before);
 	buf_reset(&out);
 }
@@ -128,6 +140,7 @@ main(void)
 		cmocka_unit_test_teardown(beats, teardown),
 		cmocka_unit_test_teardown(asks_for_a_member, teardown),
 		cmocka_unit_test_teardown(identifies, teardown),
+		cmocka_unit_test_teardown(shows_the_presence, teardown),
 		cmocka_unit_test_teardown(resumes, teardown),
 		cmocka_unit_test_teardown(the_buffer_does_not_move, teardown),
 		cmocka_unit_test_teardown(members, teardown),

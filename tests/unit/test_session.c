@@ -366,6 +366,20 @@ start_with_session(void **state)
 	assert_int_equal(s.state, SESS_READY);
 }
 
+/* An operator: it ends at Discord too, and RESUME is not tried. */
+static void
+given_up(void **state)
+{
+	(void)state;
+	to_ready();
+	feed(SEV_FORGET);
+	assert_int_equal(s.state, SESS_BACKOFF);
+	assert_non_null(strstr(world.did, "lost hangup(1000)"));
+	assert_false(s.has_session);
+	fire(SESS_RETRY);
+	assert_int_equal(s.state, SESS_ASKING);
+}
+
 /* discordeno#4017: what the old connection still says is not about the new one. */
 static void
 old_generation_is_refused(void **state)
@@ -794,6 +808,7 @@ main(void)
 		cmocka_unit_test_setup(matrix, setup),
 		cmocka_unit_test_setup(first_start, setup),
 		cmocka_unit_test_setup(start_with_session, setup),
+		cmocka_unit_test_setup(given_up, setup),
 		cmocka_unit_test_setup(old_generation_is_refused, setup),
 		cmocka_unit_test_setup(zombie, setup),
 		cmocka_unit_test_setup(backfill_is_no_zombie, setup),

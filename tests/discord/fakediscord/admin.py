@@ -39,7 +39,7 @@ class Admin:
         if request.method == "GET" and name == "events":
             return await self.events(request)
         if request.method == "GET" and name in ("sent", "requests", "posts", "heartbeats", "identifies", "resumes",
-                                                "connections", "violations", "unimplemented", "faults"):
+                                                "presences", "connections", "violations", "unimplemented", "faults"):
             rows = getattr(self.records, name)
             return web.json_response(rows[int(request.query.get("since", 0)):], dumps=plain)
         if request.method != "POST" or name not in (*WORLD, *PUBLIC):

@@ -21,7 +21,7 @@ Admin side, JSON over HTTP on the same port:
                                slow_body lose_answer reset calm
   GET  /_fake/state            ids, addresses, connections, sessions, counts
   GET  /_fake/events           what happens, as server-sent events; ?since=N, and ?poll=1 for one JSON list
-  GET  /_fake/LIST?since=I     sent requests posts heartbeats identifies resumes connections violations faults
+  GET  /_fake/LIST?since=I     sent requests posts heartbeats identifies resumes presences connections violations faults
 README.md beside the program says what each takes.
 """
 

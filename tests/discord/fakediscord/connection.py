@@ -307,7 +307,8 @@ class Connection:
         self.presences.append(now)
         while now - self.presences[0] >= 20:
             self.presences.popleft()
-        return None
+        self.records.add("presences", t=now, conn=self.n, d=d)
+        return self.close(4008, "You are being rate limited.") if len(self.presences) > 5 else None
 
     def on_voice(self, d, now):
         if not isinstance(d, dict) or "guild_id" not in d or "channel_id" not in d:

@@ -24,6 +24,7 @@ class Records:
         self.heartbeats = Log(keep)
         self.identifies = Log(keep)
         self.resumes = Log(keep)
+        self.presences = Log(keep)      # op 3; that of an IDENTIFY stands in its d
         self.connections = Log(keep)
         self.violations = Log(keep)
         self.unimplemented = Log(keep)

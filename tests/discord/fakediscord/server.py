@@ -244,6 +244,6 @@ class FakeDiscord:
             "identifies_left": gateway.identifies_left,
             "rules": [{"action": r.action, "n": r.n, "p": r.p} for r in self.faults.rules],
             "counts": {k: len(getattr(records, k)) for k in ("sent", "requests", "posts", "heartbeats", "identifies",
-                       "resumes", "connections", "violations", "unimplemented", "faults")},
+                       "resumes", "presences", "connections", "violations", "unimplemented", "faults")},
             "violations": records.violations[-20:],
         }

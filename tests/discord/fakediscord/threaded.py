@@ -107,7 +107,7 @@ class Fake(LoopThread):
     # Records: lists of dicts that only grow (up to the option keep)
 
     def __getattr__(self, name):
-        if name in ("sent", "requests", "posts", "heartbeats", "identifies", "resumes", "connections", "violations",
+        if name in ("sent", "requests", "posts", "heartbeats", "identifies", "resumes", "presences", "connections", "violations",
                     "unimplemented", "faults", "feed"):
             return getattr(self.server.records, name)
         if name in PUBLIC:
