@@ -79,7 +79,8 @@ SUPERVISOR_SRCS := \
 WORKER_SRCS := \
 	worker/web/ask.c worker/web/server.c worker/web/snap.c worker/web/metrics.c worker/web/checks.c \
 	worker/web/page.c worker/web/statsd.c worker/web/web.c \
-	worker/runtime/crash.c worker/runtime/symbols.c worker/runtime/sandbox.c worker/runtime/strike.c worker/runtime/link.c worker/runtime/mailbox.c worker/runtime/option.c worker/runtime/task.c \
+	worker/runtime/crash.c worker/runtime/symbols.c worker/runtime/sandbox.c worker/runtime/strike.c worker/runtime/link.c worker/runtime/mailbox.c worker/runtime/option.c \
+	worker/runtime/alarm.c worker/runtime/child.c worker/runtime/reply.c worker/runtime/task.c \
 	worker/runtime/session.c worker/runtime/curlloop.c \
 	worker/rest/limit.c worker/rest/limitshow.c worker/rest/limitstate.c worker/rest/lanes.c worker/rest/route.c worker/rest/rest.c \
 	worker/rest/split.c worker/rest/show.c worker/rest/stream.c worker/rest/growing.c \
@@ -99,6 +100,7 @@ PROGRAMS := $(BUILD)/bulkheadd $(BUILD)/bulkhead-worker $(BUILD)/bulkheadctl
 # One a line: neighbours' additions do not meet.
 UNIT_TESTS := \
 	test_address \
+	test_alarm \
 	test_backfill \
 	test_calls \
 	test_capture \

@@ -6,6 +6,8 @@
 
 #include <sys/tree.h>
 
+#include <stddef.h>
+
 /* For comparing functions: less than, equal to, greater than 0, without the overflow of a - b. */
 #define TREE_CMP(a, b)	((a) < (b) ? -1 : (a) > (b))
 
