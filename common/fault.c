@@ -148,35 +148,45 @@ parse(struct plan *p, struct span name, struct span spec, uint64_t *seed_r,
 	return 0;
 }
 
+/* FAULT__N: none. */
+static unsigned
+point_named(struct span name)
+{
+	unsigned	 i;
+
+	for (i = 0; i < FAULT__N && !span_is(name, rows[i].name); i++)
+		;
+	return i;
+}
+
 int
 fault_set(struct span name, struct span spec, const char **why_r)
 {
-	for (unsigned i = 0; i < FAULT__N; i++) {
-		struct plan	 p;
-		uint64_t	 seed = 0;
+	unsigned	 i = point_named(name);
+	struct plan	 p;
+	uint64_t	 seed = 0;
 
-		if (!span_is(name, rows[i].name))
-			continue;
-		if (spec.n == 0) {
-			if (plans[i].armed)
-				log_info("fault %s disarmed", rows[i].name);
-			plans[i] = (struct plan){ 0 };
-			return 0;
-		}
-		if (parse(&p, name, spec, &seed, why_r) == -1)
-			return -1;
-		plans[i] = p;
-		log_warnx("fault %s armed: %s seed=%" PRIu64, rows[i].name, p.text, seed);
+	if (i == FAULT__N)
+		return refuse(why_r, "no such fault point: \"%.*s\"",
+		    (int)(name.n > 64 ? 64 : name.n), name.p);
+	if (spec.n == 0) {
+		if (plans[i].armed)
+			log_info("fault %s disarmed", rows[i].name);
+		plans[i] = (struct plan){ 0 };
 		return 0;
 	}
-	return refuse(why_r, "no such fault point: \"%.*s\"",
-	    (int)(name.n > 64 ? 64 : name.n), name.p);
+	if (parse(&p, name, spec, &seed, why_r) == -1)
+		return -1;
+	plans[i] = p;
+	log_warnx("fault %s armed: %s seed=%" PRIu64, rows[i].name, p.text, seed);
+	return 0;
 }
 
 int
 fault_init(const char *who, const char *list, const char **why_r)
 {
 	struct span	 rest = span_of(list);
+	bool		 named[FAULT__N + 1] = { false };
 
 	snprintf(self, sizeof(self), "%s", who);
 	while (rest.n > 0) {
@@ -191,6 +201,10 @@ fault_init(const char *who, const char *list, const char **why_r)
 			    (int)(whole.n > 128 ? 128 : whole.n), whole.p);
 		if (fault_set(name, spec, why_r) == -1)
 			return -1;
+		/* One point has one plan: of two the first would be lost in silence. */
+		if (named[point_named(name)])
+			return refuse(why_r, "fault point %.*s is named twice", (int)name.n, name.p);
+		named[point_named(name)] = true;
 	}
 	return 0;
 }

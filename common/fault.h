@@ -1,7 +1,8 @@
 /*
  * fault - named points where a build can be told to misbehave.
  *
- * In every build; armed only by BULKHEAD_FAULTS in the environment ("name=spec;name=spec")
+ * In every build; armed only by BULKHEAD_FAULTS in the environment ("name=spec;name=spec", each
+ * name once)
  * or, when the supervisor runs under --faults, by `bulkheadctl fault`.  An unarmed point
  * costs one load and a branch.
  *
@@ -30,8 +31,8 @@ enum fault_point {
 };
 
 /*
- * Arm from the environment; who is "pool.slot" or "supervisor".  Unknown names: -1, why_r says
- * which.
+ * Arm from the environment; who is "pool.slot" or "supervisor".  A name that is not known, or that
+ * stands there twice: -1, why_r says which.
  */
 int		 fault_init(const char *who, const char *specs, const char **why_r);
 /* Arm or (empty spec) disarm one.  0, or -1 with a sentence. */

@@ -221,6 +221,9 @@ environment(void **state)
 	assert_string_equal(why, "no such fault point: \"no.such\"");
 	assert_int_equal(fault_init("rest.0", "child.exec", &why), -1);
 	assert_string_equal(why, "\"child.exec\" is not name=specification");
+	assert_int_equal(fault_init("rest.0", "child.exec=for=1;worker.exit=always;child.exec=for=2",
+	    &why), -1);
+	assert_string_equal(why, "fault point child.exec is named twice");
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
