@@ -84,4 +84,6 @@ def test_garbage_from_outside_is_survived(polite, bots):
             client.settimeout(10)
             while client.recv(4096):
                 pass
-    assert bot.status()["health"] == "ok"
+    assert bot.status()["health"] == "ok" and bot.counters()["control_refused"] == 2, "two of them were frames"
+    assert bot.ctl_run("fault", "worker.exit", "always").returncode == 77
+    assert bot.counters()["control_refused"] == 3

@@ -138,12 +138,21 @@ def test_gateway_counters(polite, bots):
     bot = bots(polite, backoff_max=1)
     bot.start().ready()
     before = len(polite.connections)
+    polite.op10()
+    counted(bot, gateway_unexpected=1)
+    assert bot.logged("unexpected ev=RX_HELLO state=READY") and len(polite.connections) == before, "nothing changes"
+    polite.junk()
+    counted(bot, gateway_bad_frames=1)
+    wait_for(lambda: len(polite.connections) > before, 20, "a new connection")
+    bot.ready()
+    assert bot.logged("no gateway payload, dropping the connection seq=1 bytes=2") and len(polite.identifies) == 1
+    before = len(polite.connections)
     polite.drop()
     wait_for(lambda: len(polite.connections) > before, 20, "a new connection")
     bot.ready()
     polite.op9(resumable=False)
     wait_for(lambda: len(polite.identifies) > 1, 30, "a new session")
-    counted(bot, gateway_connects=3, gateway_resumes=1, gateway_identifies=2, gateway_lost=1)
+    counted(bot, gateway_connects=4, gateway_resumes=2, gateway_identifies=2, gateway_lost=1)
     assert bot.logged("session lost"), "the gap is shown"
 
 

@@ -16,8 +16,8 @@ One line is printed when it listens:
 
 Admin side, JSON over HTTP on the same port:
   POST /_fake/say {"channel_id": "...", "text": "..."}   a user speaks (also author, reply_to); edit, delete, react
-  POST /_fake/FAULT {...}      drop cut stall unstall close op7 op9 op1 forget_sessions no_hello no_ready op7_first
-                               refuse unreachable resume_gone listen token_revoked token_restored rate_limit fail slow
+  POST /_fake/FAULT {...}      drop cut stall unstall close op7 op9 op1 op10 junk forget_sessions no_hello no_ready
+                               op7_first refuse unreachable resume_gone listen token_revoked token_restored rate_limit fail slow
                                slow_body lose_answer reset calm
   GET  /_fake/state            ids, addresses, connections, sessions, counts
   GET  /_fake/events           what happens, as server-sent events; ?since=N, and ?poll=1 for one JSON list

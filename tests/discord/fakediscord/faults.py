@@ -114,6 +114,14 @@ class Faults:
         """Asks for a heartbeat."""
         return self.each("op1", conn, lambda c: c.ask_beat())
 
+    def op10(self, conn=None):
+        """HELLO, again."""
+        return self.each("op10", conn, lambda c: c.send_op(10, {"heartbeat_interval": 41250}))
+
+    def junk(self, conn=None, text="[]"):
+        """A message that is no payload."""
+        return self.each("junk", conn, lambda c: c.push(text.encode()), text=text)
+
     def forget_sessions(self):
         """Every session is gone; connections stay as they are until they resume."""
         gateway = self.server.gateway
