@@ -139,7 +139,7 @@ print_policy(const struct cfg *cfg)
 	struct buf	 text = { 0 };
 	struct span	 s;
 
-	(void)policy_put(cfg, &text);
+	(void)policy_put(cfg, privs_stays_root(cfg), &text);
 	s = buf_span(&text);
 	(void)fwrite(s.p, 1, s.n, stdout);
 	buf_fini(&text);
@@ -311,7 +311,7 @@ main(int argc, char **argv)
 		cfg_unload(&sup->cfg);
 		return BULKHEADD_EXIT_FAIL;
 	}
-	if (geteuid() == 0 && getpid() != 1)
+	if (privs_stays_root(sup->cfg))
 		log_notice("running as root: with user, rest_user and handler_user each part is its own user");
 	sup->program = "/proc/self/exe";
 	sup->started = clock_mono();

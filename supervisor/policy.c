@@ -147,7 +147,7 @@ warn_of_content(const struct cfg *cfg, struct buf *out)
 }
 
 size_t
-policy_put(const struct cfg *cfg, struct buf *out)
+policy_put(const struct cfg *cfg, bool stays_root, struct buf *out)
 {
 	size_t	 warned;
 
@@ -167,5 +167,11 @@ policy_put(const struct cfg *cfg, struct buf *out)
 	put_seconds(out, cfg->hang_ms);
 	buf_printf(out, "; %" PRIu64 " deaths set a delivery aside\n", cfg->poison);
 	warned = warn_of_intents(cfg, out);
-	return warned + warn_of_content(cfg, out);
+	warned += warn_of_content(cfg, out);
+	if (stays_root) {
+		buf_printf(out, "warning: started as root it stays root: the options user, rest_user and"
+		    " handler_user give each part a user of its own\n");
+		warned++;
+	}
+	return warned;
 }

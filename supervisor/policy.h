@@ -10,7 +10,10 @@
 #include "common/cfg.h"
 #include "common/mem.h"
 
-/* Appends lines.  The number of warnings among them; each begins with "warning: ". */
-size_t	 policy_put(const struct cfg *, struct buf *out);
+/*
+ * Appends lines.  The number of warnings among them; each begins with "warning: ".
+ *	stays_root	a start by who asks would run as root
+ */
+size_t	 policy_put(const struct cfg *, bool stays_root, struct buf *out);
 
 #endif

@@ -16,6 +16,7 @@
 #include "supervisor/control/status.h"
 #include "supervisor/delivery/fetchgap.h"
 #include "supervisor/pool/lastwords.h"
+#include "supervisor/pool/privs.h"
 #include "supervisor/reasons.h"
 #include "supervisor/reload.h"
 #include "supervisor/upgrade.h"
@@ -225,6 +226,17 @@ judge(struct sup *sup, struct health *h)
 }
 
 /* ---- pieces ---- */
+
+/* What a person should know, and what nothing is wrong with the bot for. */
+static void
+put_notes(const struct sup *sup, struct json_out *o)
+{
+	json_key(o, "notes");
+	json_arr(o);
+	if (privs_stays_root(sup->cfg))
+		json_cstr(o, because_AS_ROOT);
+	json_arr_end(o);
+}
 
 static void
 put_gateway(struct sup *sup, struct json_out *o)
@@ -682,6 +694,7 @@ status_json(struct sup *sup, struct buf *out)
 	for (size_t i = 0; i < h.whys_n; i++)
 		json_cstr(&o, h.whys[i]);
 	json_arr_end(&o);
+	put_notes(sup, &o);
 	json_kv_cstr(&o, "version", BULKHEAD_VERSION);
 	json_kv_u64(&o, "pid", (uint64_t)getpid());
 	json_kv_u64(&o, "uptime_ms", uptime_ms(sup));

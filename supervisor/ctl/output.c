@@ -277,6 +277,7 @@ static void
 print_status(FILE *f, const json_t *doc, const struct look *look)
 {
 	const json_t	*whys = json_object_get(doc, "why"), *why;
+	const json_t	*notes = json_object_get(doc, "notes");
 	size_t		 i;
 
 	print_health(f, doc, look);
@@ -288,12 +289,17 @@ print_status(FILE *f, const json_t *doc, const struct look *look)
 	print_pools(f, json_object_get(doc, "pools"), look);
 	fputc('\n', f);
 	print_workers(f, doc, look);
-	if (json_array_size(whys) > 0)
+	if (json_array_size(whys) + json_array_size(notes) > 0)
 		fputc('\n', f);
 	json_array_foreach(whys, i, why) {
 		fprintf(f, "%s! ", look->color ? YELLOW : "");
 		print_clean(f, json_string_value(why), "");
 		fprintf(f, "%s\n", look->color ? PLAIN : "");
+	}
+	json_array_foreach(notes, i, why) {
+		fputs("  ", f);
+		print_clean(f, json_string_value(why), "");
+		fputc('\n', f);
 	}
 }
 

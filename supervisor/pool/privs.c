@@ -104,6 +104,12 @@ keep_caps(uint64_t caps)
 	return 0;
 }
 
+bool
+privs_stays_root(const struct cfg *cfg)
+{
+	return geteuid() == 0 && cfg->user == NULL;
+}
+
 static int
 become(const struct privs_user *u)
 {

@@ -42,6 +42,8 @@ int	 privs_find(const struct cfg *, struct privs *, char *why, size_t why_bytes)
  */
 int	 privs_take(const struct privs *, const struct cfg *, const char *conf, char *why,
 	     size_t why_bytes);
+/* We are root and shall be: nobody asked for another user. */
+bool	 privs_stays_root(const struct cfg *);
 /* In a child, before exec, system calls only: become that user for good.  0, or -1 with errno. */
 int	 privs_become(const struct privs_user *);
 

@@ -31,6 +31,14 @@ def test_status_is_one_screen(bot):
     assert status["gateway"]["latency_us"] is not None
 
 
+def test_root_is_noted(bots, polite):
+    """Who runs as root reads so below each status; nothing is wrong with the bot for that."""
+    root = os.geteuid() == 0
+    bot = bots(polite).start().ready()
+    assert bot.status()["health"] == "ok" and len(bot.status()["notes"]) == int(root)
+    assert ("\n\n  runs as root: " in bot.ctl("status")) == root
+
+
 def test_shows(bot, polite):
     message = polite.say(polite.channels[0], "!ping")
     assert polite.wait(lambda: polite.replies_to(message["id"]))

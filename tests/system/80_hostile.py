@@ -131,6 +131,7 @@ def test_hostile(secretive, bots, place, user, old):
     if user == "nobody":
         bot.wrapper = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--", *(OLD_KERNEL if old else [])]
     bot.start().ready()
+    assert bool(bot.status()["notes"]) == (root and user == "as it is"), "status says who runs as root"
     uids = {"as it is": os.geteuid(), "nobody": NOBODY, "own users": pwd.getpwnam(USERS["handler_user"]).pw_uid if root else 0}
     hostile, channel = bot.worker("hostile.0")["pid"], secretive.channels[1]
     born = []

@@ -399,12 +399,27 @@ gaps(struct buf *b, const json_t *st)
 }
 
 static void
+sentences(struct buf *b, const json_t *list, const char *class)
+{
+	const json_t	*one;
+	size_t		 i;
+
+	if (json_array_size(list) == 0)
+		return;
+	buf_printf(b, "<ul>\n");
+	json_array_foreach(list, i, one) {
+		buf_printf(b, "<li class=%s>", class);
+		text(b, snap_str(one, ""));
+		buf_printf(b, "</li>\n");
+	}
+	buf_printf(b, "</ul>\n");
+}
+
+static void
 summary(struct buf *b, const struct snap *s, const json_t *st)
 {
 	const char	*health = snap_str(st, "health");
-	const json_t	*why;
 	char		 human[24];
-	size_t		 i;
 
 	buf_printf(b, "<h1>Bulkhead: <span class=%s>",
 	    snap_fresh(s) && strcmp(health, "ok") == 0 ? "good" : "bad");
@@ -416,15 +431,8 @@ summary(struct buf *b, const struct snap *s, const json_t *st)
 	buf_printf(b, ", up %s, pid %" PRIu64, clock_human_ms(snap_u64(st, "uptime_ms"), human,
 	    sizeof(human)), snap_u64(st, "pid"));
 	buf_printf(b, "; told %s ago</p>\n", clock_human_ms(s->age_ms, human, sizeof(human)));
-	if (json_array_size(snap_at(st, "why")) == 0)
-		return;
-	buf_printf(b, "<ul>\n");
-	json_array_foreach(snap_at(st, "why"), i, why) {
-		buf_printf(b, "<li class=bad>");
-		text(b, snap_str(why, ""));
-		buf_printf(b, "</li>\n");
-	}
-	buf_printf(b, "</ul>\n");
+	sentences(b, snap_at(st, "why"), "bad");
+	sentences(b, snap_at(st, "notes"), "dim");
 }
 
 static void
