@@ -91,6 +91,7 @@ WORKER_SRCS := \
 	worker/echo/echo.c worker/echo/recite.c
 
 CTL_SRCS := supervisor/ctl/main.c supervisor/ctl/link.c supervisor/ctl/follow.c supervisor/ctl/output.c supervisor/ctl/table.c supervisor/ctl/lifeout.c \
+	supervisor/ctl/doc.c supervisor/ctl/workerout.c supervisor/ctl/pathout.c \
 	supervisor/ctl/quotaout.c \
 	supervisor/ctl/testworker.c supervisor/ctl/testlink.c
 
