@@ -142,6 +142,7 @@ UNIT_TESTS := \
 	test_msg \
 	test_notify \
 	test_orphans \
+	test_output \
 	test_payload \
 	test_pool \
 	test_presence \
@@ -179,6 +180,7 @@ FUZZERS := fuzz_backfill fuzz_ask fuzz_msg fuzz_json fuzz_envelope fuzz_inflate 
 COMMON_A := $(BUILD)/libcommon.a
 SUP_A	:= $(BUILD)/libsupervisor.a
 WRK_A	:= $(BUILD)/libworker.a
+CTL_A	:= $(BUILD)/libctl.a
 objs	= $(patsubst %.c,$(BUILD)/%.o,$(1))
 
 .PHONY: all help
@@ -230,12 +232,14 @@ $(BUILD)/bulkheadd: $(BUILD)/supervisor/main.o $(SUP_A) $(COMMON_A)
 $(BUILD)/bulkhead-worker: $(BUILD)/worker/main.o $(WRK_A) $(COMMON_A)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALLCFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_WRK) $(LIBS)
-$(BUILD)/bulkheadctl: $(call objs,$(CTL_SRCS)) $(COMMON_A)
+$(CTL_A): $(call objs,$(filter-out supervisor/ctl/main.c,$(CTL_SRCS)))
+	@rm -f $@; ar rcs $@ $^
+$(BUILD)/bulkheadctl: $(BUILD)/supervisor/ctl/main.o $(CTL_A) $(COMMON_A)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALLCFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_CTL) $(LIBS)
 
 # Unit tests: archives are linked as they are needed, whichever program they belong to.
-$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(SUP_A) $(WRK_A) $(COMMON_A)
+$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(CTL_A) $(SUP_A) $(WRK_A) $(COMMON_A)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALLCFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS_SUP) $(LIBS_WRK) $(LIBS) -lcmocka
 # For work on one module while others do not build: make BUILD=... ONLY="a.c b.c" unit-NAME

@@ -14,6 +14,7 @@
 
 #include "common/clock.h"
 #include "proto/contract.h"
+#include "supervisor/ctl/doc.h"
 #include "supervisor/ctl/follow.h"
 #include "supervisor/ctl/table.h"
 
@@ -67,7 +68,6 @@ void
 follow_moment(struct ctl *ctl, struct span json)
 {
 	json_t		*o;
-	const char	*who, *at;
 
 	if (ctl->json || (o = json_loadb(json.p, json.n, 0, NULL)) == NULL) {
 		fwrite(json.p, 1, json.n, stdout);
@@ -75,12 +75,10 @@ follow_moment(struct ctl *ctl, struct span json)
 		flush();
 		return;
 	}
-	who = json_string_value(json_object_get(o, "who"));
-	at = json_string_value(json_object_get(o, "at"));
-	print_clean(stdout, at, "");
-	printf("  %-8s  ", json_string_value(json_object_get(o, "event")));
-	if (who != NULL && *who != '\0') {
-		print_clean(stdout, who, "");
+	print_clean(stdout, get_str(o, "at"), "");
+	printf("  %-8s  ", get_str(o, "event"));
+	if (has_str(o, "who")) {
+		print_clean(stdout, get_str(o, "who"), "");
 		putchar(' ');
 	}
 	print_clean(stdout, json_string_value(json_object_get(o, "text")), "");

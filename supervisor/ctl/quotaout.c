@@ -5,14 +5,9 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "supervisor/ctl/doc.h"
 #include "supervisor/ctl/quotaout.h"
 #include "supervisor/ctl/table.h"
-
-static uint64_t
-u64_of(const json_t *o, const char *key)
-{
-	return (uint64_t)json_integer_value(json_object_get(o, key));
-}
 
 static bool
 has_number(const json_t *o, const char *key)
@@ -20,19 +15,11 @@ has_number(const json_t *o, const char *key)
 	return json_is_integer(json_object_get(o, key));
 }
 
-static const char *
-str_of(const json_t *o, const char *key)
-{
-	const char	*s = json_string_value(json_object_get(o, key));
-
-	return s == NULL || *s == '\0' ? "-" : s;
-}
-
 static void
 put_u64(struct table *t, size_t column, const json_t *o, const char *key)
 {
 	if (has_number(o, key))
-		put(t, column, "%" PRIu64, u64_of(o, key));
+		put(t, column, "%" PRIu64, get_u64(o, key));
 	else
 		put(t, column, "-");
 }
@@ -41,7 +28,7 @@ static void
 put_age(struct table *t, size_t column, const json_t *o, const char *key)
 {
 	if (has_number(o, key))
-		put_ms(t, column, u64_of(o, key));
+		put_ms(t, column, get_u64(o, key));
 	else
 		put(t, column, "-");
 }
@@ -61,17 +48,17 @@ quotaout_shards(FILE *f, const json_t *doc, const struct look *look)
 	table_init(&t, heads, sizeof(heads) / sizeof(*heads));
 	json_array_foreach(json_object_get(doc, "shards"), i, s) {
 		row(&t);
-		put(&t, 0, "%" PRIu64 " of %" PRIu64, u64_of(s, "shard"), u64_of(s, "shards"));
-		if (u64_of(s, "retry_in_ms") != 0)
-			put(&t, 1, "%s %s", str_of(s, "state"),
-			    clock_human_ms(u64_of(s, "retry_in_ms"), text, sizeof(text)));
+		put(&t, 0, "%" PRIu64 " of %" PRIu64, get_u64(s, "shard"), get_u64(s, "shards"));
+		if (get_u64(s, "retry_in_ms") != 0)
+			put(&t, 1, "%s %s", get_str(s, "state"),
+			    clock_human_ms(get_u64(s, "retry_in_ms"), text, sizeof(text)));
 		else
-			put(&t, 1, "%s", str_of(s, "state"));
+			put(&t, 1, "%s", get_str(s, "state"));
 		tint(&t, 1, json_is_true(json_object_get(s, "live")) ? GREEN : RED);
 		put_age(&t, 2, s, "state_ms");
 		put_u64(&t, 3, s, "seq");
 		if (has_number(s, "latency_us"))
-			put(&t, 4, "%.1f ms", (double)u64_of(s, "latency_us") / 1000);
+			put(&t, 4, "%.1f ms", (double)get_u64(s, "latency_us") / 1000);
 		else
 			put(&t, 4, "-");
 		put_age(&t, 5, s, "ack_age_ms");
@@ -79,7 +66,7 @@ quotaout_shards(FILE *f, const json_t *doc, const struct look *look)
 		put_u64(&t, 7, s, "connects");
 		put_u64(&t, 8, s, "resumes");
 		put_u64(&t, 9, s, "identifies");
-		put(&t, 10, "%s", str_of(s, "last_close"));
+		put(&t, 10, "%s", get_str(s, "last_close"));
 	}
 	if (t.rows == 0) {
 		fputs("no shards (--no-gateway)\n", f);
@@ -90,12 +77,12 @@ quotaout_shards(FILE *f, const json_t *doc, const struct look *look)
 		return;
 	fputs("\nIDENTIFYs left today: ", f);
 	if (has_number(identify, "left"))
-		fprintf(f, "%" PRIu64, u64_of(identify, "left"));
+		fprintf(f, "%" PRIu64, get_u64(identify, "left"));
 	else
 		fputs("not asked yet", f);
-	if (u64_of(identify, "next_in_ms") != 0)
+	if (get_u64(identify, "next_in_ms") != 0)
 		fprintf(f, "   the next one may go in %s",
-		    clock_human_ms(u64_of(identify, "next_in_ms"), text, sizeof(text)));
+		    clock_human_ms(get_u64(identify, "next_in_ms"), text, sizeof(text)));
 	fputc('\n', f);
 }
 
@@ -107,13 +94,13 @@ print_holds(FILE *f, const json_t *doc)
 
 	if (json_is_true(json_object_get(doc, "token_refused")))
 		fputs("Discord refused the token (401): nothing is sent any more\n", f);
-	if (u64_of(doc, "cloudflare_ms") != 0)
+	if (get_u64(doc, "cloudflare_ms") != 0)
 		fprintf(f, "Cloudflare stopped everything from this address for %s more\n",
-		    clock_human_ms(u64_of(doc, "cloudflare_ms"), text, sizeof(text)));
-	if (u64_of(doc, "global_ms") != 0)
+		    clock_human_ms(get_u64(doc, "cloudflare_ms"), text, sizeof(text)));
+	if (get_u64(doc, "global_ms") != 0)
 		fprintf(f, "the global limit holds everything but interactions for %s more\n",
-		    clock_human_ms(u64_of(doc, "global_ms"), text, sizeof(text)));
-	if (u64_of(doc, "invalid") >= u64_of(doc, "invalid_slow_from"))
+		    clock_human_ms(get_u64(doc, "global_ms"), text, sizeof(text)));
+	if (get_u64(doc, "invalid") >= get_u64(doc, "invalid_slow_from"))
 		fputs("so many requests were refused that one a second goes: at 10000 in 10 minutes"
 		    " Cloudflare bans the address\n", f);
 }
@@ -130,37 +117,37 @@ quotaout_buckets(FILE *f, const json_t *doc, const struct look *look)
 
 	fprintf(f, "requests %" PRIu64 " of %" PRIu64 " in the last second   waiting %" PRIu64
 	    "   on the wire %" PRIu64 "   refused %" PRIu64 " in 10 minutes\n",
-	    u64_of(doc, "last_second"), u64_of(doc, "per_second"), u64_of(doc, "waiting"),
-	    u64_of(doc, "on_wire"), u64_of(doc, "invalid"));
+	    get_u64(doc, "last_second"), get_u64(doc, "per_second"), get_u64(doc, "waiting"),
+	    get_u64(doc, "on_wire"), get_u64(doc, "invalid"));
 	print_holds(f, doc);
 	fputc('\n', f);
 	table_init(&t, heads, sizeof(heads) / sizeof(*heads));
 	json_array_foreach(buckets, i, b) {
 		row(&t);
-		put(&t, 0, "%s", str_of(b, "route"));
+		put(&t, 0, "%s", get_str(b, "route"));
 		if (json_is_true(json_object_get(b, "unlimited")))
 			put(&t, 1, "none");
 		else
 			put_u64(&t, 1, b, "limit");
 		put_u64(&t, 2, b, "remaining");
-		if (has_number(b, "remaining") && u64_of(b, "remaining") == 0)
+		if (has_number(b, "remaining") && get_u64(b, "remaining") == 0)
 			tint(&t, 2, YELLOW);
-		if (u64_of(b, "reset_ms") != 0)
+		if (get_u64(b, "reset_ms") != 0)
 			put_age(&t, 3, b, "reset_ms");
 		else
 			put(&t, 3, "-");
 		put_u64(&t, 4, b, "in_flight");
 		put_age(&t, 5, b, "idle_ms");
-		put(&t, 6, "%s", str_of(b, "bucket"));
+		put(&t, 6, "%s", get_str(b, "bucket"));
 	}
 	if (t.rows == 0) {
 		fputs("no bucket was used yet\n", f);
 		return;
 	}
 	table_print(f, &t, look);
-	if (u64_of(doc, "buckets_n") > json_array_size(buckets))
+	if (get_u64(doc, "buckets_n") > json_array_size(buckets))
 		fprintf(f, "\n%" PRIu64 " more, used longer ago\n",
-		    u64_of(doc, "buckets_n") - json_array_size(buckets));
+		    get_u64(doc, "buckets_n") - json_array_size(buckets));
 }
 
 void
@@ -177,13 +164,13 @@ quotaout_presence(FILE *f, const json_t *doc)
 		fputs("never set: online, as Discord shows it by itself\n", f);
 		return;
 	}
-	print_clean(f, str_of(p, "status"), "");
+	print_clean(f, get_str(p, "status"), "");
 	json_array_foreach(json_object_get(p, "activities"), i, a) {
-		type = u64_of(a, "type");
+		type = get_u64(a, "type");
 		fputs(", ", f);
 		if (type < sizeof(kinds) / sizeof(*kinds) && kinds[type][0] != '\0')
 			fprintf(f, "%s ", kinds[type]);
-		print_clean(f, str_of(a, type == 4 ? "state" : "name"), "");
+		print_clean(f, get_str(a, type == 4 ? "state" : "name"), "");
 	}
 	fputs(json_is_true(json_object_get(doc, "told")) ? "\n" :
 	    " (Discord is told as soon as its limits and the connection allow)\n", f);
