@@ -93,7 +93,7 @@ WORKER_SRCS := \
 CTL_SRCS := supervisor/ctl/main.c supervisor/ctl/link.c supervisor/ctl/follow.c supervisor/ctl/output.c supervisor/ctl/table.c supervisor/ctl/lifeout.c \
 	supervisor/ctl/doc.c supervisor/ctl/workerout.c supervisor/ctl/pathout.c \
 	supervisor/ctl/quotaout.c \
-	supervisor/ctl/testworker.c supervisor/ctl/testlink.c
+	supervisor/ctl/testworker.c supervisor/ctl/testchecks.c supervisor/ctl/teststeps.c supervisor/ctl/testlink.c
 
 PROGRAMS := $(BUILD)/bulkheadd $(BUILD)/bulkhead-worker $(BUILD)/bulkheadctl
 

@@ -5,7 +5,7 @@
  * like a Discord to which everything succeeds, and notes the first thing that the protocol forbids.
  * Blocks; every wait has its bound.
  *
- * Owner: testworker.c, one after another.  Zeroed by tl_start, emptied by tl_end.
+ * Owner: struct test (teststeps.h), one after another.  Zeroed by tl_start, emptied by tl_end.
  */
 #ifndef SUPERVISOR_CTL_TESTLINK_H
 #define SUPERVISOR_CTL_TESTLINK_H
