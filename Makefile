@@ -65,7 +65,7 @@ SUPERVISOR_SRCS := \
 	supervisor/pool/leftover.c supervisor/pool/orphans.c supervisor/pool/hello.c supervisor/pool/recycle.c \
 	supervisor/pool/view.c supervisor/pool/change.c supervisor/pool/config.c supervisor/pool/pool.c \
 	supervisor/control/control.c supervisor/control/verbs.c supervisor/control/status.c supervisor/control/dead.c \
-	supervisor/control/calls.c supervisor/control/succession.c supervisor/control/streams.c supervisor/control/poolcalls.c \
+	supervisor/control/call.c supervisor/control/settle.c supervisor/control/calls.c supervisor/control/succession.c supervisor/control/streams.c supervisor/control/poolcalls.c \
 	supervisor/control/notify.c \
 	supervisor/control/life.c \
 	supervisor/control/gwservice.c \
@@ -158,6 +158,7 @@ UNIT_TESTS := \
 	test_server \
 	test_secret \
 	test_session \
+	test_settle \
 	test_slot \
 	test_snapshot \
 	test_span \

@@ -1,304 +1,33 @@
 /*
- * calls - see calls.h.
- *
- * A call lives in up to four places: the line of all open calls in order of arrival, the index by
- * its number on the service's link, the index by deadline, and - while a worker waits for it - the
- * index by the worker's own number. Changing calls of a delivery are also found by (delivery,
- * ordinal): that is how the CALL of a redelivery meets the request of the attempt before it that is
- * still on the wire, instead of becoming a second request.
- *
- * A call is WAITING until a rest worker has it, then SENT.  Nobody waits for a call whose worker
- * died: unsent it is dropped, sent it stays until its RESULT, whose effect must still be journaled.
+ * calls - see calls.h; one call is call.c's, what settles doubt settle.c's.
  */
-#include <assert.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/queue.h>
 
 #include "common/count.h"
 #include "common/fault.h"
-#include "common/json.h"
 #include "common/log.h"
 #include "common/mem.h"
-#include "common/request.h"
-#include "common/tree.h"
 #include "proto/contract.h"
-#include "supervisor/control/calls.h"
-#include "supervisor/control/succession.h"
+#include "supervisor/control/call.h"
+#include "supervisor/control/settle.h"
 #include "supervisor/delivery/took.h"
 
-#define NONCE_MS	60000	/* guarantee 8; Discord remembers a nonce for minutes */
 #define CALL_GRACE_MS	1000	/* the rest worker has the same deadline and answers first */
-#define ROUTE_BYTES	(REQUEST_METHOD_MAX + 1 + REQUEST_PATH_MAX + 1)
-
-enum call_state { CALL_WAITING, CALL_SENT };
-
-struct call {
-	uint64_t		 wire;		/* its number on the service's link */
-	enum call_state		 state;
-	/* Who waits: a worker, or somebody inside, or nobody any more. */
-	struct child		*from;
-	uint64_t		 number;	/* as from calls it */
-	void			(*fn)(void *, const struct msg_RESULT *);
-	void			*arg;
-	uint64_t		 delivery, ordinal, lane;
-	uint64_t		 first_ms;	/* wall, first given to a service; 0 not yet */
-	uint64_t		 deaths;	/* of rest workers that had it */
-	enum error		 refused;	/* it ends with this as soon as the timer runs */
-	bool			 changes, kept, timed;
-	bool			 again;		/* SENT, and not for the first time */
-	struct child		*service;	/* when SENT */
-	struct mono		 due;
-	struct span		 method, path, route;	/* into data, as is body */
-	struct span		 body;		/* empty when it is not kept */
-	TAILQ_ENTRY(call)	 in_line;
-	RB_ENTRY(call)		 by_wire, by_due, by_number, by_ordinal;
-	char			 data[];
-};
-RB_HEAD(wires, call);
-RB_HEAD(dues, call);
-RB_HEAD(numbers, call);
-RB_HEAD(ordinals, call);
-
-struct calls {
-	struct loop		*loop;
-	const struct cfg	*cfg;
-	struct journal		*journal;
-	struct timer		*timer;
-	struct mono		 armed;		/* never: it is not */
-	bool			 gate;
-	/* a call waits for room in the journal, or for a suspect or one before it that has ended */
-	bool			 roomless;
-	struct call		*alone;		/* the suspect that is out */
-	uint64_t		 wire;		/* the last one used */
-	size_t			 open;
-	TAILQ_HEAD(, call)	 line;
-	struct succession	*services;
-	void			(*follow)(void *);	/* the active one changed */
-	void			*follow_arg;
-	struct wires		 wires;
-	struct dues		 dues;
-	struct numbers		 numbers;
-	struct ordinals		 ordinals;
-};
-
-static int
-wire_cmp(const struct call *a, const struct call *b)
-{
-	return TREE_CMP(a->wire, b->wire);
-}
-
-static int
-due_cmp(const struct call *a, const struct call *b)
-{
-	return a->due.us != b->due.us ? TREE_CMP(a->due.us, b->due.us) : TREE_CMP(a->wire, b->wire);
-}
-
-static int
-number_cmp(const struct call *a, const struct call *b)
-{
-	uintptr_t	 x = (uintptr_t)a->from, y = (uintptr_t)b->from;
-
-	return x != y ? TREE_CMP(x, y) : TREE_CMP(a->number, b->number);
-}
-
-static int
-ordinal_cmp(const struct call *a, const struct call *b)
-{
-	if (a->delivery != b->delivery)
-		return TREE_CMP(a->delivery, b->delivery);
-	return TREE_CMP(a->ordinal, b->ordinal);
-}
-
-TREE_GENERATE(wires, call, by_wire, wire_cmp)
-TREE_GENERATE(dues, call, by_due, due_cmp)
-TREE_GENERATE(numbers, call, by_number, number_cmp)
-TREE_GENERATE(ordinals, call, by_ordinal, ordinal_cmp)
-
-/* What the journal remembers of a call: "POST /channels/1/messages".  dst of ROUTE_BYTES. */
-static struct span
-route_make(struct span method, struct span path, char *dst)
-{
-	int	 n;
-
-	n = snprintf(dst, ROUTE_BYTES, "%.*s %.*s", (int)method.n, method.p, (int)path.n, path.p);
-	return span_make(dst, (size_t)n);
-}
-
-/* ---- the life of a struct call ---- */
-
-static void
-arm(struct calls *cs, struct mono due)
-{
-	if (!mono_is_never(cs->armed) && !mono_before(due, cs->armed))
-		return;
-	cs->armed = due;
-	timer_arm_at(cs->timer, due);
-}
-
-static void
-due_set(struct calls *cs, struct call *c, struct mono due)
-{
-	if (c->timed)
-		RB_REMOVE(dues, &cs->dues, c);
-	c->due = due;
-	c->timed = true;
-	RB_INSERT(dues, &cs->dues, c);
-	arm(cs, due);
-}
-
-static void
-due_clear(struct calls *cs, struct call *c)
-{
-	if (c->timed)
-		RB_REMOVE(dues, &cs->dues, c);
-	c->timed = false;
-}
-
-static bool
-wanted(const struct call *c)
-{
-	return c->from != NULL || c->fn != NULL;
-}
-
-/* Nobody waits for it from here on. */
-static void
-disown(struct calls *cs, struct call *c)
-{
-	if (c->from != NULL)
-		RB_REMOVE(numbers, &cs->numbers, c);
-	c->from = NULL;
-	c->fn = NULL;
-	due_clear(cs, c);
-}
-
-static void
-call_drop(struct calls *cs, struct call *c)
-{
-	bool	 was_alone = cs->alone == c;
-
-	disown(cs, c);
-	if (cs->alone == c)
-		cs->alone = NULL;
-	/* It waited, was alone, or was in the hands of one that drains: others may have waited for it. */
-	if (was_alone || c->service == NULL || c->service != succession_active(cs->services))
-		cs->roomless = true;
-	TAILQ_REMOVE(&cs->line, c, in_line);
-	RB_REMOVE(wires, &cs->wires, c);
-	if (c->ordinal != 0)
-		RB_REMOVE(ordinals, &cs->ordinals, c);
-	cs->open--;
-	free(c);
-}
-
-static struct call *
-call_new(struct calls *cs, struct span method, struct span path, struct span body,
-    uint64_t delivery, uint64_t ordinal)
-{
-	char		 text[ROUTE_BYTES];
-	struct span	 route = route_make(method, path, text);
-	bool		 kept = body.n <= PROTO_CALL_KEEP_MAX;
-	struct call	*c;
-	char		*p;
-
-	c = mem_alloc(sizeof(*c) + method.n + path.n + route.n + (kept ? body.n : 0));
-	p = c->data;
-#define KEEP(member, from)	do {				\
-	if ((from).n > 0)					\
-		memcpy(p, (from).p, (from).n);			\
-	c->member = span_make(p, (from).n);			\
-	p += (from).n;						\
-} while (0)
-	KEEP(method, method);
-	KEEP(path, path);
-	KEEP(route, route);
-	if (kept)
-		KEEP(body, body);
-#undef KEEP
-	c->kept = kept;
-	c->changes = request_changes(method);
-	c->delivery = delivery;
-	c->ordinal = ordinal;
-	c->wire = ++cs->wire;
-	c->state = CALL_WAITING;
-	TAILQ_INSERT_TAIL(&cs->line, c, in_line);
-	RB_INSERT(wires, &cs->wires, c);
-	if (ordinal != 0)
-		RB_INSERT(ordinals, &cs->ordinals, c);
-	cs->open++;
-	return c;
-}
-
-static void
-worker_owns(struct calls *cs, struct call *c, struct child *from, uint64_t number)
-{
-	c->from = from;
-	c->number = number;
-	RB_INSERT(numbers, &cs->numbers, c);
-}
-
-/* Tell whoever waits; the call itself stays. */
-static void
-answer(struct calls *cs, struct call *c, const struct msg_RESULT *res)
-{
-	struct msg_RESULT	 out = *res;
-	struct child		*from = c->from;
-	void			(*fn)(void *, const struct msg_RESULT *) = c->fn;
-
-	out.call = from != NULL ? c->number : c->wire;
-	disown(cs, c);
-	if (from != NULL)
-		(void)child_send(from, MSG_RESULT, &out);
-	else if (fn != NULL)
-		fn(c->arg, &out);
-}
-
-static struct msg_RESULT
-refusal(enum error error)
-{
-	return (struct msg_RESULT){
-		.error = (uint64_t)error, .why = span_of(error_text(error))
-	};
-}
-
-/*
- * The end of a call without a RESULT.  Whoever asked is told by the timer: a callback may ask,
- * forget or stop everything, and must not find us in the middle of a walk.
- */
-static void
-call_fail(struct calls *cs, struct call *c, enum error error)
-{
-	c->state = CALL_WAITING;
-	c->refused = error;
-	due_set(cs, c, clock_mono());
-}
 
 /* ---- sending ---- */
 
-/*
- * Was it given to a service before, and may it be given again?  ERR_OK or the error that it ends
- * with. A nonce is made from delivery and ordinal, so that a call without them has none.
- */
+/* Was it given to a service before, and may it be given again?  ERR_OK or what it ends with. */
 static enum error
-settle(const struct call *c, uint64_t now_ms)
+settled(const struct call *c, uint64_t now_ms)
 {
+	struct request_rule	 rule;
+
 	if (c->first_ms == 0 || !c->changes)
 		return ERR_OK;
-	switch (request_rule(c->method, c->path).settle) {
-	case SETTLE_REPEAT:
-	case SETTLE_CODE:
-		return ERR_OK;
-	case SETTLE_NONCE:
-		if (c->ordinal == 0 || now_ms + 1000 < c->first_ms ||
-		    now_ms >= c->first_ms + NONCE_MS)
-			return ERR_EAMBIGUOUS;
-		return ERR_OK;
-	case SETTLE_DOUBT:
-		break;
-	}
-	return ERR_EAMBIGUOUS;
+	rule = request_rule(c->method, c->path);
+	return settle_again(&rule, c->ordinal, c->first_ms, now_ms);
 }
 
 static bool
@@ -357,7 +86,7 @@ call_send(struct calls *cs, struct call *c, struct span body)
 		call_fail(cs, c, ERR_EACKED);
 		return;
 	}
-	if ((verdict = settle(c, now_ms)) != ERR_OK) {
+	if ((verdict = settled(c, now_ms)) != ERR_OK) {
 		call_fail(cs, c, verdict);
 		return;
 	}
@@ -398,7 +127,7 @@ call_send(struct calls *cs, struct call *c, struct span body)
 	c->state = CALL_SENT;
 	if (is_suspect(cs, c))
 		cs->alone = c;
-	due_set(cs, c, mono_add_ms(c->due, CALL_GRACE_MS));
+	call_due(cs, c, mono_add_ms(c->due, CALL_GRACE_MS));
 	/* A worker that cannot take it is dying: service_down settles it like any other. */
 	(void)child_send(c->service, MSG_CALL, &msg);
 }
@@ -459,20 +188,20 @@ on_due(void *arg)
 	struct call	*c;
 
 	cs->armed = MONO_NEVER;
-	while ((c = RB_MIN(dues, &cs->dues)) != NULL && !mono_before(now, c->due)) {
+	while ((c = call_first_due(cs)) != NULL && !mono_before(now, c->due)) {
 		struct msg_RESULT	 res =
-		    refusal(c->refused != ERR_OK ? c->refused : ERR_EDEADLINE);
+		    call_refusal(c->refused != ERR_OK ? c->refused : ERR_EDEADLINE);
 		struct msg_CANCEL	 cancel = { .kind = 1, .id = c->wire };
 
 		/* A SENT one may take effect yet: the record waits for its RESULT. */
 		if (c->state == CALL_SENT)
 			(void)child_send(c->service, MSG_CANCEL, &cancel);
-		answer(cs, c, &res);
+		call_answer(cs, c, &res);
 		if (c->state == CALL_WAITING)
 			call_drop(cs, c);
 	}
 	if (c != NULL)
-		arm(cs, c->due);
+		call_timer(cs, c->due);
 }
 
 /* ---- asking ---- */
@@ -480,7 +209,7 @@ on_due(void *arg)
 static int
 refuse_worker(struct child *child, uint64_t number, enum error error)
 {
-	struct msg_RESULT	 res = refusal(error);
+	struct msg_RESULT	 res = call_refusal(error);
 
 	COUNT(calls_refused);
 	res.call = number;
@@ -491,7 +220,7 @@ refuse_worker(struct child *child, uint64_t number, enum error error)
 static int
 answer_done(struct child *child, uint64_t number, const struct effect *e)
 {
-	struct msg_RESULT	 res = refusal(e->status < 400 ? ERR_OK : ERR_EHTTP);
+	struct msg_RESULT	 res = call_refusal(e->status < 400 ? ERR_OK : ERR_EHTTP);
 
 	COUNT(calls_answered);
 	res.call = number;
@@ -510,12 +239,12 @@ answer_done(struct child *child, uint64_t number, const struct effect *e)
 static void
 attach(struct calls *cs, struct call *c, struct child *child, const struct msg_CALL *msg)
 {
-	struct msg_RESULT	 res = refusal(ERR_ECANCELLED);
+	struct msg_RESULT	 res = call_refusal(ERR_ECANCELLED);
 	uint64_t		 more_ms = c->state == CALL_SENT ? CALL_GRACE_MS : 0;
 
-	answer(cs, c, &res);
-	worker_owns(cs, c, child, msg->call);
-	due_set(cs, c, c->refused != ERR_OK ? clock_mono() :
+	call_answer(cs, c, &res);
+	call_owned(cs, c, child, msg->call);
+	call_due(cs, c, c->refused != ERR_OK ? clock_mono() :
 	    mono_add_ms(clock_mono(), msg->deadline_ms + more_ms));
 }
 
@@ -523,7 +252,7 @@ int
 calls_from_worker(struct calls *cs, struct child *child, const struct msg_CALL *msg,
     const char **why_r)
 {
-	struct call		 key = { .from = child, .number = msg->call }, *c;
+	struct call		*c;
 	struct delivery		*d = NULL;
 	struct effect		*e = NULL;
 	char			 text[ROUTE_BYTES];
@@ -533,7 +262,7 @@ calls_from_worker(struct calls *cs, struct child *child, const struct msg_CALL *
 		*why_r = "CALL from a worker that holds no deliveries";
 		return -1;
 	}
-	if (RB_FIND(numbers, &cs->numbers, &key) != NULL) {
+	if (call_by_number(cs, child, msg->call) != NULL) {
 		*why_r = "CALL with a number that is open already";
 		return -1;
 	}
@@ -547,11 +276,9 @@ calls_from_worker(struct calls *cs, struct child *child, const struct msg_CALL *
 	if (msg->delivery != 0 && (d = queue_held(child_peer(child), msg->delivery)) == NULL)
 		return refuse_worker(child, msg->call, ERR_EACKED);
 	if (msg->ordinal != 0) {
-		route = route_make(msg->verb, msg->path, text);
-		key.delivery = msg->delivery;
-		key.ordinal = msg->ordinal;
+		route = call_route(msg->verb, msg->path, text);
 		e = delivery_effect(d, msg->ordinal);
-		if ((c = RB_FIND(ordinals, &cs->ordinals, &key)) != NULL) {
+		if ((c = call_by_ordinal(cs, msg->delivery, msg->ordinal)) != NULL) {
 			if (!span_eq(c->route, route))
 				return refuse_worker(child, msg->call, ERR_EORDINAL);
 			attach(cs, c, child, msg);
@@ -566,8 +293,8 @@ calls_from_worker(struct calls *cs, struct child *child, const struct msg_CALL *
 	c->lane = msg->lane;
 	if (e != NULL)
 		c->first_ms = e->asked_ms;
-	worker_owns(cs, c, child, msg->call);
-	due_set(cs, c, mono_add_ms(clock_mono(), msg->deadline_ms));
+	call_owned(cs, c, child, msg->call);
+	call_due(cs, c, mono_add_ms(clock_mono(), msg->deadline_ms));
 	send_or_keep(cs, c, msg->body);
 	return 0;
 }
@@ -603,7 +330,7 @@ calls_ask(struct calls *cs, const char *method, const char *path, struct span bo
 	}
 	if (deadline_ms == 0)
 		deadline_ms = cs->cfg->call_timeout_ms;
-	due_set(cs, c, mono_add_ms(clock_mono(), deadline_ms));
+	call_due(cs, c, mono_add_ms(clock_mono(), deadline_ms));
 	if (can_send(cs))
 		call_send(cs, c, c->kept ? c->body : body);
 }
@@ -619,7 +346,7 @@ calls_limits(struct calls *cs, uint64_t deadline_ms, void (*fn)(void *, const st
 	c->lane = LANE_BULK;
 	c->fn = fn;
 	c->arg = arg;
-	due_set(cs, c, mono_add_ms(clock_mono(), deadline_ms));
+	call_due(cs, c, mono_add_ms(clock_mono(), deadline_ms));
 	send_or_keep(cs, c, SPAN_NONE);
 }
 
@@ -632,7 +359,7 @@ calls_forget(struct calls *cs, void *arg)
 		if (c->fn == NULL || c->arg != arg)
 			continue;
 		if (c->state == CALL_SENT)
-			disown(cs, c);
+			call_disown(cs, c);
 		else
 			call_drop(cs, c);
 	}
@@ -654,54 +381,22 @@ calls_cancel(struct calls *cs, void *arg)
 
 /* ---- answers ---- */
 
-/* The JSON error code that says: the first one took effect (routes.def). */
-static bool
-settled_by_code(const struct call *c, const struct msg_RESULT *res)
-{
-	struct request_rule	 rule = request_rule(c->method, c->path);
-	uint64_t		 code;
-
-	return c->again && res->error == ERR_EHTTP && rule.settle == SETTLE_CODE &&
-	    json_member_u64(res->body, "code", &code) && code == rule.code;
-}
-
-/*
- * Discord has decided: it took effect, or it was refused for good and asking again would be
- * answered alike.
- */
-static bool
-is_final(const struct msg_RESULT *res)
-{
-	if (res->error == ERR_OK)
-		return true;
-	return res->error == ERR_EHTTP && res->status >= 400 && res->status < 500 &&
-	    res->status != 401 && res->status != 408 && res->status != 429;
-}
-
-/* Nothing was done by it, nor by any sending before it. */
-static bool
-is_undone(const struct call *c, const struct msg_RESULT *res)
-{
-	return !c->again && (res->error == ERR_EUNREACHABLE || res->error == ERR_ELIMITED ||
-	    res->error == ERR_ERETRY);
-}
-
 static void
 note_effect(struct calls *cs, const struct call *c, const struct msg_RESULT *res)
 {
 	struct delivery	*d;
 
-	if (is_final(res) && fault_hits(FAULT_SUP_CRASH_EFFECT, c->route))
+	if (settle_is_final(res) && fault_hits(FAULT_SUP_CRASH_EFFECT, c->route))
 		raise(SIGKILL);
 	/* Finished: it was acked while this was on the wire, and nothing will ask again. */
 	d = journal_find(cs->journal, c->delivery);
 	if (d == NULL || d->state == DLV_FINISHED)
 		return;
-	if (is_final(res)) {
+	if (settle_is_final(res)) {
 		if (res->error == ERR_OK)
 			took_answered(d, clock_wall_ms());
 		journal_effect(cs->journal, d, c->ordinal, res->status, res->id);
-	} else if (is_undone(c, res))
+	} else if (!c->again && settle_is_undone(res))
 		journal_unasked(cs->journal, d, c->ordinal);
 }
 
@@ -709,7 +404,7 @@ note_effect(struct calls *cs, const struct call *c, const struct msg_RESULT *res
 static bool
 hand_on(struct calls *cs, struct call *c, const struct msg_RESULT *res)
 {
-	if (res->error != ERR_ERETRY || !wanted(c) || !c->kept)
+	if (res->error != ERR_ERETRY || !call_wanted(c) || !c->kept)
 		return false;
 	if (cs->alone == c) {
 		cs->alone = NULL;
@@ -719,7 +414,7 @@ hand_on(struct calls *cs, struct call *c, const struct msg_RESULT *res)
 	c->service = NULL;
 	if (!c->again)
 		c->first_ms = 0;
-	due_set(cs, c, (struct mono){ c->due.us - CALL_GRACE_MS * 1000 });
+	call_due(cs, c, (struct mono){ c->due.us - CALL_GRACE_MS * 1000 });
 	if (can_send(cs))
 		call_send(cs, c, c->body);
 	return true;
@@ -729,16 +424,17 @@ int
 calls_result(struct calls *cs, struct child *child, const struct msg_RESULT *res,
     const char **why_r)
 {
-	struct call		 key = { .wire = res->call }, *c;
+	struct call		*c = call_by_wire(cs, res->call);
 	struct msg_RESULT	 out = *res;
+	struct request_rule	 rule;
 
-	c = RB_FIND(wires, &cs->wires, &key);
 	if (c == NULL || c->state != CALL_SENT || c->service != child) {
 		*why_r = "RESULT of a call that it does not have";
 		return -1;
 	}
-	if (settled_by_code(c, res)) {
-		out = refusal(ERR_OK);
+	rule = request_rule(c->method, c->path);
+	if (c->again && settle_by_code(&rule, res)) {
+		out = call_refusal(ERR_OK);
 		out.why = SPAN_NONE;
 		out.status = 204;
 	}
@@ -746,7 +442,7 @@ calls_result(struct calls *cs, struct child *child, const struct msg_RESULT *res
 		note_effect(cs, c, &out);
 	if (hand_on(cs, c, &out))
 		return 0;
-	answer(cs, c, &out);
+	call_answer(cs, c, &out);
 	call_drop(cs, c);
 	return 0;
 }
@@ -798,14 +494,14 @@ calls_service_down(struct calls *cs, struct child *child, bool asked)
 		c->service = NULL;
 		if (!asked && (alone == NULL || alone == c))
 			c->deaths++;
-		if (!wanted(c)) {
+		if (!call_wanted(c)) {
 			/* Its redelivery asks anew and is settled by what the journal says. */
 			call_drop(cs, c);
 			continue;
 		}
 		if (c->deaths >= cs->cfg->poison)
 			verdict = ERR_EPOISON;
-		else if ((verdict = settle(c, now_ms)) == ERR_OK && !c->kept)
+		else if ((verdict = settled(c, now_ms)) == ERR_OK && !c->kept)
 			verdict = ERR_ERETRY;
 		if (verdict != ERR_OK) {
 			ended++;
@@ -815,7 +511,7 @@ calls_service_down(struct calls *cs, struct child *child, bool asked)
 		again++;
 		COUNT(calls_repeated);
 		c->state = CALL_WAITING;
-		due_set(cs, c, (struct mono){ c->due.us - CALL_GRACE_MS * 1000 });
+		call_due(cs, c, (struct mono){ c->due.us - CALL_GRACE_MS * 1000 });
 	}
 	if (again + ended > 0)
 		log_notice("%s died with calls in flight again=%zu ended=%zu", child_tag(child),
@@ -834,7 +530,7 @@ calls_worker_down(struct calls *cs, struct child *child)
 		if (c->from != child)
 			continue;
 		if (c->state == CALL_SENT)
-			disown(cs, c);
+			call_disown(cs, c);
 		else
 			call_drop(cs, c);
 	}
