@@ -40,46 +40,19 @@ struct cfg_origin {
 struct cfg_pool {
 	/* the title: [a-z0-9_-], 1 to 32 bytes, not rest, supervisor, discord, gateway */
 	char	*name;
-#define OPT_GLOBAL(type, name)
 #define OPT_POOL(type, name)	CFG_##type(name)
-#define OPT_MODEL(type, name)
-#define OPT_CHAT(type, name)
-#define OPT(scope, type, name, def, min, max, reload, help) OPT_##scope(type, name)
-#include "proto/options.def"
-#undef OPT
-#undef OPT_GLOBAL
-#undef OPT_POOL
-#undef OPT_MODEL
-#undef OPT_CHAT
+#include "common/cfgscope.h"
 };
 
 struct cfg_model {
 	char	*title;		/* of the same letters */
-#define OPT_GLOBAL(type, name)
-#define OPT_POOL(type, name)
 #define OPT_MODEL(type, name)	CFG_##type(name)
-#define OPT_CHAT(type, name)
-#define OPT(scope, type, name, def, min, max, reload, help) OPT_##scope(type, name)
-#include "proto/options.def"
-#undef OPT
-#undef OPT_GLOBAL
-#undef OPT_POOL
-#undef OPT_MODEL
-#undef OPT_CHAT
+#include "common/cfgscope.h"
 };
 
 struct cfg_chat {
-#define OPT_GLOBAL(type, name)
-#define OPT_POOL(type, name)
-#define OPT_MODEL(type, name)
 #define OPT_CHAT(type, name)	CFG_##type(name)
-#define OPT(scope, type, name, def, min, max, reload, help) OPT_##scope(type, name)
-#include "proto/options.def"
-#undef OPT
-#undef OPT_GLOBAL
-#undef OPT_POOL
-#undef OPT_MODEL
-#undef OPT_CHAT
+#include "common/cfgscope.h"
 };
 
 /*
@@ -93,16 +66,7 @@ struct cfg_vars {
 
 struct cfg {
 #define OPT_GLOBAL(type, name)	CFG_##type(name)
-#define OPT_POOL(type, name)
-#define OPT_MODEL(type, name)
-#define OPT_CHAT(type, name)
-#define OPT(scope, type, name, def, min, max, reload, help) OPT_##scope(type, name)
-#include "proto/options.def"
-#undef OPT
-#undef OPT_GLOBAL
-#undef OPT_POOL
-#undef OPT_MODEL
-#undef OPT_CHAT
+#include "common/cfgscope.h"
 	struct cfg_pool	*pools;
 	size_t		 pools_n;
 	struct cfg_model *models;

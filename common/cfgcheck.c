@@ -130,59 +130,23 @@ static cfg_t *
 confuse(struct check *c)
 {
 	cfg_opt_t	 pool_opts[] = {
-#define OPT_GLOBAL(type, name)
 #define OPT_POOL(type, name)	CONFUSE_##type(name),
-#define OPT_MODEL(type, name)
-#define OPT_CHAT(type, name)
-#define OPT(scope, type, name, def, min, max, reload, help) OPT_##scope(type, name)
-#include "proto/options.def"
-#undef OPT
-#undef OPT_GLOBAL
-#undef OPT_POOL
-#undef OPT_MODEL
-#undef OPT_CHAT
+#include "common/cfgscope.h"
 		CFG_END()
 	};
 	cfg_opt_t	 model_opts[] = {
-#define OPT_GLOBAL(type, name)
-#define OPT_POOL(type, name)
 #define OPT_MODEL(type, name)	CONFUSE_##type(name),
-#define OPT_CHAT(type, name)
-#define OPT(scope, type, name, def, min, max, reload, help) OPT_##scope(type, name)
-#include "proto/options.def"
-#undef OPT
-#undef OPT_GLOBAL
-#undef OPT_POOL
-#undef OPT_MODEL
-#undef OPT_CHAT
+#include "common/cfgscope.h"
 		CFG_END()
 	};
 	cfg_opt_t	 chat_opts[] = {
-#define OPT_GLOBAL(type, name)
-#define OPT_POOL(type, name)
-#define OPT_MODEL(type, name)
 #define OPT_CHAT(type, name)	CONFUSE_##type(name),
-#define OPT(scope, type, name, def, min, max, reload, help) OPT_##scope(type, name)
-#include "proto/options.def"
-#undef OPT
-#undef OPT_GLOBAL
-#undef OPT_POOL
-#undef OPT_MODEL
-#undef OPT_CHAT
+#include "common/cfgscope.h"
 		CFG_END()
 	};
 	cfg_opt_t	 opts[] = {
 #define OPT_GLOBAL(type, name)	CONFUSE_##type(name),
-#define OPT_POOL(type, name)
-#define OPT_MODEL(type, name)
-#define OPT_CHAT(type, name)
-#define OPT(scope, type, name, def, min, max, reload, help) OPT_##scope(type, name)
-#include "proto/options.def"
-#undef OPT
-#undef OPT_GLOBAL
-#undef OPT_POOL
-#undef OPT_MODEL
-#undef OPT_CHAT
+#include "common/cfgscope.h"
 		CFG_SEC("pool", pool_opts, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_SEC("model", model_opts, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_SEC("chat", chat_opts, CFGF_NONE),

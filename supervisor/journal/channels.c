@@ -177,19 +177,19 @@ journal_channels(struct journal *j, struct journal_channel *v, size_t max)
 
 /* ---- the gap ---- */
 
+/* Members that stand in a record as they are in a gap. */
+#define GAP_PLAIN(X)									\
+	X(from_ms) X(lost_ms) X(live_ms) X(done_ms) X(order) X(counts) X(due)
+
 static void
 gap_encode(const struct journal_gap *g, struct buf *out)
 {
 	struct gap_rec	 r;
 
 	memset(&r, 0, sizeof(r));
-	r.from_ms = g->from_ms;
-	r.lost_ms = g->lost_ms;
-	r.live_ms = g->live_ms;
-	r.done_ms = g->done_ms;
-	r.order = g->order;
-	r.counts = g->counts;
-	r.due = g->due;
+#define X(member)	r.member = g->member;
+	GAP_PLAIN(X)
+#undef X
 	r.rows_n = (uint32_t)g->rows_n;
 	buf_reset(out);
 	buf_add(out, &r, sizeof(r));
@@ -276,13 +276,9 @@ channels_replay(struct journal *j, enum jlog_kind kind, struct span in, uint64_t
 		    r.order > ORDER_MAX || in.n != r.rows_n * sizeof(g->rows[0]))
 			return false;
 		memset(g, 0, sizeof(*g));
-		g->from_ms = r.from_ms;
-		g->lost_ms = r.lost_ms;
-		g->live_ms = r.live_ms;
-		g->done_ms = r.done_ms;
-		g->order = r.order;
-		g->counts = r.counts;
-		g->due = r.due != 0;
+#define X(member)	g->member = r.member;
+		GAP_PLAIN(X)
+#undef X
 		g->rows_n = r.rows_n;
 		if (in.n > 0)
 			memcpy(g->rows, in.p, in.n);

@@ -15,6 +15,12 @@
 #define FLAG_CANCELLED	8u
 #define FLAG_LET_GO	16u
 
+/* Members that stand in a record as they are in a delivery. */
+#define PLAIN(X)									\
+	X(id) X(order) X(object) X(key) X(seq) X(session)				\
+	X(received_ms) X(given_ms) X(finished_ms)					\
+	X(shard) X(body_bytes) X(attempt) X(charges)
+
 const char *
 dlv_state_name(const struct delivery *d)
 {
@@ -116,21 +122,11 @@ dlv_encode(const struct delivery *d, struct buf *out)
 	struct effect_rec	 er;
 
 	memset(&r, 0, sizeof(r));
-	r.id = d->id;
-	r.order = d->order;
-	r.object = d->object;
-	r.key = d->key;
-	r.seq = d->seq;
-	r.session = d->session;
-	r.received_ms = d->received_ms;
-	r.given_ms = d->given_ms;
-	r.finished_ms = d->finished_ms;
-	r.shard = d->shard;
-	r.body_bytes = d->body_bytes;
+#define X(member)	r.member = d->member;
+	PLAIN(X)
+#undef X
 	r.effects_n = (uint16_t)d->effects_n;
 	r.report_n = d->report == NULL ? 0 : (uint16_t)strlen(d->report);
-	r.attempt = d->attempt;
-	r.charges = d->charges;
 	r.state = (uint8_t)d->state;
 	r.aside = (uint8_t)d->aside;
 	r.flags = (uint8_t)((d->replayed ? FLAG_REPLAYED : 0) | (d->control ? FLAG_CONTROL : 0) |
@@ -207,18 +203,9 @@ dlv_decode(struct span in, struct delivery *d)
 	    !take(&in, r.worker_n, &worker) || !take(&in, r.report_n, &report) ||
 	    rec_has_nul(pool) || rec_has_nul(name) || rec_has_nul(worker) || rec_has_nul(report))
 		return false;
-	d->id = r.id;
-	d->order = r.order;
-	d->object = r.object;
-	d->key = r.key;
-	d->seq = r.seq;
-	d->session = r.session;
-	d->received_ms = r.received_ms;
-	d->given_ms = r.given_ms;
-	d->finished_ms = r.finished_ms;
-	d->shard = r.shard;
-	d->attempt = r.attempt;
-	d->charges = r.charges;
+#define X(member)	d->member = r.member;
+	PLAIN(X)
+#undef X
 	d->state = (enum dlv_state)r.state;
 	d->aside = (enum dlv_aside)r.aside;
 	d->replayed = (r.flags & FLAG_REPLAYED) != 0;
@@ -242,6 +229,5 @@ dlv_decode(struct span in, struct delivery *d)
 		e->id = er.id;
 		e->done = er.done != 0;
 	}
-	d->body_bytes = r.body_bytes;
 	return in.n == r.body_bytes;
 }
