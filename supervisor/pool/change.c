@@ -301,8 +301,9 @@ look_drained(const struct task *t, char *why, size_t why_bytes)
 {
 	const struct slot	*s = &t->place->at->slot;
 
+	/* Those that were taken over from write as well. */
 	if (s->state == SLOT_DRAINED)
-		return STEP_DONE;
+		return leaving_n(t->place) == 0 ? STEP_DONE : STEP_WAIT;
 	if (s->parked && !s->stopping)
 		return STEP_WAIT;
 	snprintf(why, why_bytes, "%s: %s", t->place->name,

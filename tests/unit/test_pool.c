@@ -542,6 +542,24 @@ a_drain_ends_a_rolling_restart(void **state)
 	assert_string_equal(said, "done");
 }
 
+/* One that was taken over from still finishes what it holds: until then nothing is drained. */
+static void
+a_drain_waits_for_old_ones(void **state)
+{
+	(void)state;
+	rolling("echo");
+	ready("echo.0#2");
+	assert_int_equal(pools_drain(ps, "echo", on_end, NULL), 0);
+	turn();
+	forget();
+	end_of("echo.0#2");
+	assert_string_equal(last_of("echo").state, "drained");
+	assert_int_equal(ends, 0);
+	end_of("echo.0#1");
+	assert_int_equal(ends, 1);
+	assert_string_equal(said, "done");
+}
+
 static void
 on_stopped(void *arg)
 {
@@ -794,7 +812,8 @@ main(void)
 #define T(name)	cmocka_unit_test_setup_teardown(name, setup, teardown)
 		T(the_new_one_first), T(at_most_two_old_ones), T(a_lost_heir_changes_nothing),
 		T(the_holder_dies_meanwhile), T(both_die), T(two_ask),
-		T(a_drain_ends_a_rolling_restart), T(a_stop_in_the_middle), T(up_and_down),
+		T(a_drain_ends_a_rolling_restart), T(a_drain_waits_for_old_ones),
+		T(a_stop_in_the_middle), T(up_and_down),
 		T(stale_is_who_was_told_something_else), T(pools_come_and_go),
 		T(an_upgrade_gives_no_last_word),
 		T(bounds_and_names),
