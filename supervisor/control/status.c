@@ -298,6 +298,20 @@ struct out {
 	struct json_out	*o;
 };
 
+/* What people may ask its workers; nothing while none is ready. */
+static void
+put_verbs(struct json_out *o, const struct msg_list *verbs)
+{
+	struct msg_list_iter	 it = { verbs->raw, 0 };
+	struct span		 verb, help;
+
+	json_key(o, "verbs");
+	json_arr(o);
+	while (msg_list_more(&it) && msg_list_next_str(&it, &verb) && msg_list_next_str(&it, &help))
+		json_str(o, verb);
+	json_arr_end(o);
+}
+
 static void
 put_pool(void *arg, const struct pool_view *v)
 {
@@ -329,6 +343,7 @@ put_pool(void *arg, const struct pool_view *v)
 	json_kv_u64(o, "oldest_ms", u.oldest_ms == 0 ? 0 : age_of(u.oldest_ms, now_ms));
 	json_kv_u64(o, "restarts", v->restarts);
 	json_kv_u64(o, "recycled", v->recycled);
+	put_verbs(o, &v->verbs);
 	json_key(o, "rolled_back");
 	if (v->lost == NULL) {
 		json_nil(o);

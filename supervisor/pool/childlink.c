@@ -275,6 +275,12 @@ child_events(const struct child *c)
 	return msg_list_of(&c->events);
 }
 
+struct msg_list
+child_verbs(const struct child *c)
+{
+	return msg_list_of(&c->verbs);
+}
+
 bool
 child_answers(const struct child *c, struct span verb)
 {

@@ -155,6 +155,8 @@ struct msg_list	 child_events(const struct child *);
  */
 bool		 pools_answering(struct pools *, struct span pool, struct span verb, uint64_t turn,
 		    struct child **child_r, bool *up_r);
+/* The verbs that its READY named, each with a line of help.  Borrowed. */
+struct msg_list	 child_verbs(const struct child *);
 /* Is it a verb that its READY named? */
 bool		 child_answers(const struct child *, struct span verb);
 /* What is in force, by the kernel's own account; of Landlock that of who set it. */
@@ -234,6 +236,7 @@ struct pool_view {
 	uint64_t	 beside;		/* processes that pools_each_beside shows */
 	uint64_t	 credit;		/* of one worker */
 	uint64_t	 open, restarts, recycled;
+	struct msg_list	 verbs;			/* that people may ask: child_verbs of one that is READY */
 	/* The heir that was lost last, if none took over since: its place, why, when; NULL none. */
 	const char	*lost, *lost_text;
 	uint64_t	 lost_wall_ms;

@@ -140,6 +140,8 @@ pool_view(struct pools *ps, const struct pool *p, struct pool_view *v)
 
 		v->running += pl->wanted;
 		v->ready += pl->wanted && pl->at->slot.state == SLOT_READY;
+		if (!p->rest && pl->at->child != NULL && pl->at->slot.state == SLOT_READY)
+			v->verbs = child_verbs(pl->at->child);
 		v->restarts += pl->generation > 0 ? pl->generation - 1 : 0;
 		TAILQ_FOREACH(h, &pl->holders, next) {
 			if (h->child == NULL)

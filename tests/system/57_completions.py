@@ -9,6 +9,7 @@ import pytest
 from bot import ROOT
 
 FILES = ROOT / "scripts/completions"
+DICE = ROOT / "worker" / "examples" / "dice.py"
 COMMANDS = re.findall(r"^CMD\((\w+),", (ROOT / "proto/ctlcmds.def").read_text(), re.M)
 
 
@@ -23,13 +24,19 @@ def complete(bot, *words):
 
 
 def test_bash(polite, bots):
-    bot = bots(polite, pools={"echo": {"workers": 2}}, args=["--no-gateway"]).start().ready()
+    bot = bots(polite, pools={"echo": {"workers": 2}, "dice": {"handler": f"exec:{DICE}", "events": ["MESSAGE_CREATE"]}},
+               args=["--no-gateway"]).start().ready()
     assert set(COMMANDS) <= set(complete(bot, "")) and complete(bot, "stat") == ["status"]
     assert {"pools", "workers", "dead", "config"} <= set(complete(bot, "show", ""))
     assert complete(bot, "-j", "show", "cou") == ["counters"] and "--watch" in complete(bot, "status", "--")
     at = ["-s", str(bot.socket)]
     assert {"echo", "echo.0", "echo.1", "rest.0", "--rolling"} <= set(complete(bot, *at, "restart", ""))
     assert complete(bot, *at, "drain", "echo.1") == ["echo.1"]
+    assert set(complete(bot, *at, "show", "worker", "")) == {"echo.0", "echo.1", "dice.0", "rest.0", "rest.1"}
+    assert set(complete(bot, *at, "scale", "")) == {"echo", "dice", "rest"}
+    # Pools that answer, and what they are asked.
+    assert complete(bot, *at, "di") == ["dice"] and complete(bot, *at, "dice", "") == ["roll"]
+    assert "echo" not in complete(bot, *at, "") and complete(bot, *at, "echo", "") == []
     assert complete(bot, "-s", "/nowhere", "drain", "e") == [], "nobody answers, nothing is offered"
     assert set(complete(bot, "log", "")) == {"debug", "info", "notice", "warning", "err"}
 
