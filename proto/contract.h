@@ -49,6 +49,9 @@
 #define CTL_EXIT_TIMEOUT	75	/* it did not finish in time; it may still */
 #define CTL_EXIT_DENIED		77	/* peer credentials do not allow it */
 
+/* So begins the refusal of a command that was not begun: asked again in a moment it is taken. */
+#define CTL_UPGRADING		"the supervisor is being upgraded"
+
 /* Caps.  A frame above its cap closes the link: see common/chan.h. */
 #define PROTO_FRAME_MAX		(64u << 20)	/* one frame between supervisor and worker */
 #define PROTO_CTL_FRAME_MAX	(1u << 20)	/* one frame on the control socket */

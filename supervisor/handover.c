@@ -39,6 +39,8 @@ handover_pack(const struct handover *h, const struct cfg_vars *vars, struct buf 
 	put_u64(out, "check", h->check);
 	if (h->lock_fd != -1)
 		put_u64(out, "lock_fd", (uint64_t)h->lock_fd);
+	if (h->control_fd != -1)
+		put_u64(out, "control_fd", (uint64_t)h->control_fd);
 	put(out, "from", h->from);
 	put(out, "runtime_dir", h->runtime_dir);
 	put_u64(out, "closed_us", h->closed_at.us);
@@ -59,6 +61,8 @@ take_one(struct handover *h, struct span key, const char *value)
 		h->check = number && n == 1;
 	else if (span_is(key, "lock_fd") && number && n <= INT_MAX)
 		h->lock_fd = (int)n;
+	else if (span_is(key, "control_fd") && number && n <= INT_MAX)
+		h->control_fd = (int)n;
 	else if (span_is(key, "from"))
 		span_copy(v, h->from, sizeof(h->from));
 	else if (span_is(key, "runtime_dir"))
@@ -77,7 +81,7 @@ handover_unpack(struct span in, bool env, struct handover *h)
 	const char	*nul, *eq;
 	bool		 first = true;
 
-	*h = (struct handover){ .lock_fd = -1 };
+	*h = (struct handover){ .lock_fd = -1, .control_fd = -1 };
 	while (in.n > 0) {
 		if ((nul = memchr(in.p, '\0', in.n)) == NULL)
 			return false;
@@ -124,7 +128,7 @@ handover_take(struct handover *h)
 	ssize_t		 n;
 	bool		 ok = false;
 
-	*h = (struct handover){ .lock_fd = -1 };
+	*h = (struct handover){ .lock_fd = -1, .control_fd = -1 };
 	if (named == NULL)
 		return false;
 	/* A file of bounded size, and nothing that a read could wait for. */

@@ -17,6 +17,7 @@
 struct handover {
 	bool		 check;			/* only look whether you could take over */
 	int		 lock_fd;		/* -1: none */
+	int		 control_fd;		/* the control socket listens on it; -1: none */
 	char		 from[32];		/* version of the giver */
 	char		 runtime_dir[96];
 	struct mono	 closed_at;		/* when it stopped to listen to Discord */

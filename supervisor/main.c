@@ -190,6 +190,7 @@ main(int argc, char **argv)
 		{ NULL, 0, NULL, 0 },
 	};
 	struct run	 run = { .sup.conf = CONF_DEFAULT, .sup.ready_fd = -1, .lock_fd = -1, .former.lock_fd = -1,
+	    .former.control_fd = -1,
 		.told_at = MONO_NEVER };
 	struct sup	*sup = &run.sup;
 	const char	*explain = NULL, *trace = NULL, *why;

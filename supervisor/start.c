@@ -287,7 +287,8 @@ run_start(struct run *run)
 	pools_users(sup->pools, &run->privs);
 	pools_leftovers(sup->pools, on_leftovers_gone, run);
 	path = mem_printf("%s/control.sock", sup->cfg->runtime_dir);
-	sup->control = control_new(sup, path, &why);
+	sup->control = control_new(sup, path, run->former.control_fd, &why);
+	run->former.control_fd = -1;
 	free(path);
 	if (sup->control == NULL) {
 		log_err("cannot make the control socket: %s", why);

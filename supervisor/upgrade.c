@@ -15,6 +15,7 @@
 
 #include "common/capture.h"
 #include "common/log.h"
+#include "proto/contract.h"
 #include "supervisor/control/calls.h"
 #include "supervisor/control/control.h"
 #include "supervisor/control/notify.h"
@@ -122,7 +123,7 @@ static struct capture *
 ask_program(struct upgrade *u)
 {
 	struct run		*run = u->run;
-	struct handover		 h = { .check = true, .lock_fd = -1 };
+	struct handover		 h = { .check = true, .lock_fd = -1, .control_fd = -1 };
 	struct buf		 packed = { 0 };
 	struct capture_spec	 spec = {
 		.program = u->program, .env_name = HANDOVER_ENV, .env_value = "0",
@@ -284,7 +285,7 @@ begin_switch(struct upgrade *u)
 	log_notice("upgrade: from=%s to=%s program=%s", BULKHEAD_VERSION, u->version, u->program);
 	notify_reloading(sup->notify);
 	told(u, NULL);
-	control_stopping(sup->control, "the supervisor is being upgraded; ask again in a moment");
+	control_stopping(sup->control, CTL_UPGRADING);
 	u->bound = timer_new(sup->loop, on_bound, u);
 	timer_arm_ms(u->bound, sup->cfg->rest_grace_ms + SLACK_MS);
 	queue_hold(sup->queue, true);
@@ -350,7 +351,7 @@ upgrade_exec(struct run *run, char **argv)
 	struct upgrade	*u = run->sup.upgrade;
 	struct handover	 h = {
 		.lock_fd = run->lock_fd, .closed_at = u->former.closed_at,
-		.upgrades = u->former.upgrades + 1,
+		.upgrades = u->former.upgrades + 1, .control_fd = -1,
 	};
 	struct buf	 vars = { 0 };
 	char		 program[PATH_MAX];
@@ -362,6 +363,8 @@ upgrade_exec(struct run *run, char **argv)
 	/* The lock lives as long as one descriptor of the file does not close. */
 	(void)fcntl(run->lock_fd, F_SETFD, 0);
 	run->lock_fd = -1;
+	/* Who asks while nobody is there waits in its backlog. */
+	h.control_fd = control_keep(run->sup.control);
 	run_free(run);
 	become(program, argv, &h, buf_span(&vars));
 	/* It was good a moment ago; ours is still there, even when its file is not. */

@@ -6,6 +6,7 @@
 #include <sys/un.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -27,6 +28,7 @@
 #include "supervisor/control/gwservice.h"
 #include "supervisor/control/monitor.h"
 #include "supervisor/control/poolcalls.h"
+#include "supervisor/moments.h"
 
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD	77	/* Linux 6.5 */
@@ -433,13 +435,32 @@ listen_at(const char *path, const char **why_r)
 	return fd;
 }
 
+/* Does it listen at this path?  What a predecessor says of a descriptor is believed no further. */
+static bool
+listens_at(int fd, const char *path)
+{
+	struct sockaddr_un	 sun = { .sun_family = AF_UNSPEC };
+	socklen_t		 bytes = sizeof(sun), n = sizeof(int);
+	struct stat		 st;
+	int			 listening = 0;
+
+	return getsockname(fd, (struct sockaddr *)&sun, &bytes) == 0 && sun.sun_family == AF_UNIX &&
+	    strncmp(sun.sun_path, path, sizeof(sun.sun_path)) == 0 &&
+	    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &n) == 0 && listening != 0 &&
+	    stat(path, &st) == 0 && S_ISSOCK(st.st_mode) &&
+	    fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 && fcntl(fd, F_SETFL, O_NONBLOCK) == 0;
+}
+
 struct control *
-control_new(struct sup *sup, const char *path, const char **why_r)
+control_new(struct sup *sup, const char *path, int fd, const char **why_r)
 {
 	struct control	*ct;
-	int		 fd;
 
-	if ((fd = listen_at(path, why_r)) == -1)
+	if (fd != -1 && !listens_at(fd, path)) {
+		close(fd);
+		fd = -1;
+	}
+	if (fd == -1 && (fd = listen_at(path, why_r)) == -1)
 		return NULL;
 	ct = mem_alloc(sizeof(*ct));
 	ct->sup = sup;
@@ -474,7 +495,9 @@ void
 control_stopping(struct control *ct, const char *why)
 {
 	ct->stopping = why;
-	pendings_tell(ct, why);
+	/* What is under way may be half done: nobody asks for it again unseen. */
+	pendings_tell(ct, strcmp(why, CTL_UPGRADING) == 0 ? "an upgrade came first; look, and ask"
+	    " again if it is still wanted" : why);
 }
 
 void
@@ -504,6 +527,17 @@ control_stopped(struct control *ct, struct span doc)
 	}
 }
 
+int
+control_keep(struct control *ct)
+{
+	int	 fd = ct->fd;
+
+	watch_free(&ct->watch);
+	ct->fd = -1;
+	(void)fcntl(fd, F_SETFD, 0);
+	return fd;
+}
+
 void
 control_free(struct control **ctp)
 {
@@ -514,7 +548,10 @@ control_free(struct control **ctp)
 	if (ct == NULL)
 		return;
 	pendings_tell(ct, "the supervisor is stopping");
-	monitor_end(ct);
+	/* Who follows comes again by itself when another one goes on. */
+	if (ct->fd != -1)
+		monitor_end(ct);
+	moments_follow(NULL, NULL);
 	while ((cl = TAILQ_FIRST(&ct->clients)) != NULL)
 		client_drop(cl, "the supervisor ends");
 	/* Those that pools will call back once more belong to that callback. */
@@ -526,10 +563,12 @@ control_free(struct control **ctp)
 			free(p);
 		}
 	}
-	watch_free(&ct->watch);
 	timer_free(&ct->again);
-	close(ct->fd);
-	(void)unlink(ct->path);
+	if (ct->fd != -1) {
+		watch_free(&ct->watch);
+		close(ct->fd);
+		(void)unlink(ct->path);
+	}
 	msgpack_zone_free(ct->zone);
 	buf_fini(&ct->doc);
 	free(ct->path);

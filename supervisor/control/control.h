@@ -14,8 +14,14 @@
 
 struct control;
 
-/* NULL with why_r. */
-struct control	*control_new(struct sup *, const char *path, const char **why_r);
+/*
+ * NULL with why_r.
+ *	fd	a socket that listens at path already, as control_keep gave it, or -1; taken, and
+ *		closed when it is none
+ */
+struct control	*control_new(struct sup *, const char *path, int fd, const char **why_r);
+/* The socket stays when control is freed, and survives an exec: its descriptor. */
+int		 control_keep(struct control *);
 void		 control_free(struct control **);	/* unlinks the socket */
 /* Stop accepting commands that change something (stop order); those that wait are told why. */
 void		 control_stopping(struct control *, const char *why);

@@ -102,5 +102,4 @@ monitor_end(struct control *ct)
 	TAILQ_FOREACH(cl, &ct->clients, next)
 		if (cl->follows)
 			client_end(cl, CTL_EXIT_OK, "the supervisor ends");
-	moments_follow(NULL, NULL);
 }

@@ -97,6 +97,7 @@ link_ask(struct ctl *ctl, const struct msg_ASK *ask)
 	uint32_t	 n;
 	ssize_t		 done;
 
+	ctl->unread = false;
 	buf_add(&out, "\0\0\0\0", 4);
 	if (msg_pack(&out, MSG_ASK, ask, &why) == -1)
 		errx(CTL_EXIT_USAGE, "%s", why);
@@ -107,9 +108,10 @@ link_ask(struct ctl *ctl, const struct msg_ASK *ask)
 		done = send(ctl->fd, buf_span(&out).p, out.n, MSG_NOSIGNAL);
 		if (done > 0)
 			buf_drop(&out, (size_t)done);
-		else if (errno == EPIPE || errno == ECONNRESET)
+		else if (errno == EPIPE || errno == ECONNRESET) {
+			ctl->unread = true;
 			break;		/* refused: the reason is waiting to be read */
-		else if (errno != EAGAIN && errno != EINTR)
+		} else if (errno != EAGAIN && errno != EINTR)
 			unreachable(ctl, errno);
 		else if (errno == EAGAIN && link_wait(ctl, ctl->fd, POLLOUT) == 0)
 			link_timed_out(ctl);
@@ -134,6 +136,9 @@ link_read(struct ctl *ctl, struct buf *in)
 			buf_added(in, (size_t)n);
 			return 1;
 		}
+		/* So ends a socket whose peer closed it before it had read all that we wrote. */
+		if (n == -1 && errno == ECONNRESET)
+			ctl->unread = true;
 		if (n == 0 || errno == ECONNRESET)
 			return 0;
 		if (errno != EAGAIN && errno != EINTR)
@@ -173,11 +178,11 @@ link_answer(struct ctl *ctl)
 		if (all.n < 4 || all.n - 4 < n) {
 			if (link_read(ctl, &in) == 1)
 				continue;
-			if (!ctl->soft)
+			if (!ctl->soft && !ctl->again && !ctl->unread)
 				errx(CTL_EXIT_UNREACHABLE,
 				    "the supervisor closed the connection before it"
 				    " had answered");
-			status = CTL_EXIT_UNREACHABLE;
+			status = LINK_LOST;
 			break;
 		}
 		if (msg_unpack(span_make(all.p + 4, n), zone, &msg) == -1)
@@ -198,25 +203,34 @@ link_answer(struct ctl *ctl)
 	return status;
 }
 
-/* One status; NULL while nobody answers. */
+void
+link_close(struct ctl *ctl)
+{
+	close(ctl->fd);
+	if (ctl->pidfd != -1)
+		close(ctl->pidfd);
+	ctl->fd = ctl->pidfd = -1;
+}
+
+/* One status; NULL while nobody answers.  One that is lost in an upgrade is asked for again. */
 json_t *
 link_status(struct ctl *ctl)
 {
 	struct ctl	 one = *ctl;
 	struct buf	 words = { 0 };
 	json_t		*doc = NULL;
+	int		 status = LINK_LOST;
 
 	one.doc = (struct buf){ 0 };
 	one.soft = true;
-	if (link_dial(&one) == 0) {
-		msg_list_str(&words, SPAN("status"));
+	msg_list_str(&words, SPAN("status"));
+	for (int i = 0; i < 2 && status == LINK_LOST && link_dial(&one) == 0; i++) {
+		buf_reset(&one.doc);
 		link_ask(&one, &(struct msg_ASK){ .version = PROTO_VERSION, .wait = true,
 		    .words = msg_list_of(&words) });
-		if (link_answer(&one) == CTL_EXIT_OK)
+		if ((status = link_answer(&one)) == CTL_EXIT_OK)
 			doc = json_loadb(buf_span(&one.doc).p, one.doc.n, 0, NULL);
-		close(one.fd);
-		if (one.pidfd != -1)
-			close(one.pidfd);
+		link_close(&one);
 	}
 	buf_fini(&words);
 	buf_fini(&one.doc);

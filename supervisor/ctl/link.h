@@ -18,6 +18,8 @@ struct ctl {
 	bool		 json, wait;
 	bool		 reads;		/* what is asked changes nothing */
 	bool		 soft;		/* nobody there is no reason to end */
+	bool		 again;		/* an answer that never came is asked for once more */
+	bool		 unread;	/* what was asked was not read, or not whole: it was not done */
 	bool		 endless;	/* the deadline is an end as good as another */
 	struct mono	 deadline;
 	uint64_t	 timeout_ms;
@@ -36,8 +38,10 @@ void	 link_timed_out(const struct ctl *) __attribute__((noreturn));
 /* 0; -1 when nobody answers and that is no reason to end. */
 int	 link_dial(struct ctl *);
 void	 link_ask(struct ctl *, const struct msg_ASK *);
-/* SAY* and END.  The status of END. */
+/* SAY* and END.  The status of END; LINK_LOST when it never came, with again, unread or soft. */
+#define LINK_LOST	256
 int	 link_answer(struct ctl *);
+void	 link_close(struct ctl *);
 /* 1 bytes were added, 0 the peer has closed. */
 int	 link_read(struct ctl *, struct buf *in);
 /* One status; NULL while nobody answers. */

@@ -34,6 +34,8 @@
 #define BODY_MAX	65536		/* messages.def: ASK.body */
 #define TEST_WORKER	"test-worker"
 #define LOOK_AGAIN_MS	20
+#define AGAIN_MS	100
+#define LOST_MAX	5		/* answers that one may lose, before it gives up */
 #define LAST_MS		2000		/* from the end of the socket to the end of the process */
 
 struct command {
@@ -341,6 +343,51 @@ flags_n(const struct ctl *ctl)
 	return n;
 }
 
+/* Was nothing done of what was asked, only because one supervisor becomes the next? */
+static bool
+came_between(const struct ctl *ctl, int status, const char *verb)
+{
+	return status == LINK_LOST || (status == CTL_EXIT_FAILED && ctl->doc.n == 0 &&
+	    strncmp(ctl->why, CTL_UPGRADING, strlen(CTL_UPGRADING)) == 0 &&
+	    strcmp(verb, "upgrade") != 0);
+}
+
+/*
+ * Ask, and wait for the answer.  What an upgrade came between is asked again: the socket stays
+ * through it.  A follower waits for the next supervisor however long it takes.
+ */
+static int
+exchange(struct ctl *ctl, const struct msg_ASK *ask, const char *verb)
+{
+	bool	 follows = ctl->on_say != NULL, told = false;
+	int	 status;
+
+	for (unsigned lost = 0;; lost++) {
+		while (link_dial(ctl) == -1) {
+			if (!told)
+				warnx("no supervisor answers on %s: waiting for it", ctl->path);
+			told = true;
+			if (mono_ms_until(clock_mono(), ctl->deadline) == 0)
+				link_timed_out(ctl);
+			(void)poll(NULL, 0, AGAIN_MS);
+		}
+		told = false;
+		link_ask(ctl, ask);
+		status = link_answer(ctl);
+		if (!came_between(ctl, status, verb))
+			return status;
+		if (mono_ms_until(clock_mono(), ctl->deadline) == 0)
+			link_timed_out(ctl);
+		if (status == LINK_LOST && !follows && lost == LOST_MAX)
+			errx(CTL_EXIT_UNREACHABLE, "the supervisor closed the connection before it had"
+			    " answered");
+		link_close(ctl);
+		buf_reset(&ctl->doc);
+		ctl->soft = follows;
+		(void)poll(NULL, 0, AGAIN_MS);
+	}
+}
+
 static int
 ask(struct ctl *ctl, int argc, char **argv)
 {
@@ -350,14 +397,13 @@ ask(struct ctl *ctl, int argc, char **argv)
 	make_words(argc, argv, &words, &body);
 	buf_add_span(&words, buf_span(&ctl->flags));
 	ctl->deadline = mono_add_ms(clock_mono(), ctl->timeout_ms);
-	(void)link_dial(ctl);
 	if (strcmp(argv[0], "monitor") == 0)
 		ctl->on_say = follow_moment;
-	link_ask(ctl, &(struct msg_ASK){ .version = PROTO_VERSION, .wait = ctl->wait,
-	    .words = msg_list_of(&words), .body = buf_span(&body) });
+	ctl->again = ctl->reads;
+	status = exchange(ctl, &(struct msg_ASK){ .version = PROTO_VERSION, .wait = ctl->wait,
+	    .words = msg_list_of(&words), .body = buf_span(&body) }, argv[0]);
 	buf_fini(&words);
 	buf_fini(&body);
-	status = link_answer(ctl);
 	if (ctl->on_say != NULL) {
 		if (status != 0)
 			warnx("%s", ctl->why);
@@ -385,9 +431,7 @@ ask(struct ctl *ctl, int argc, char **argv)
 	}
 	buf_fini(&ctl->doc);
 	buf_fini(&ctl->flags);
-	close(ctl->fd);
-	if (ctl->pidfd != -1)
-		close(ctl->pidfd);
+	link_close(ctl);
 	return printed(status);
 }
 

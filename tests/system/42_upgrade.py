@@ -238,3 +238,60 @@ def test_killed_in_the_middle(polite, bots):
     bot.ready()
     said = [polite.say(polite.channels[0], "!ping")]
     check(polite, said)
+
+
+def test_nobody_is_turned_away(polite, bots, tmp_path):
+    """Who asks while one supervisor becomes the next waits a moment; who follows, follows the next one too."""
+    bot = bots(polite).start().ready()
+    ended, answers, followers = threading.Event(), [], []
+
+    def asks(*words):
+        while not ended.is_set():
+            done = bot.ctl_run(*words)
+            answers.append((words, done.returncode, done.stderr))
+
+    def follow(*words):
+        with open(tmp_path / f"{len(followers)}.out", "wb") as out, open(tmp_path / f"{len(followers)}.err", "wb") as err:
+            followers.append(subprocess.Popen([bot.build / "bulkheadctl", "-s", bot.socket, "-j", *words], stdout=out, stderr=err))
+
+    def lines(n):
+        text = (tmp_path / f"{n}.out").read_text()
+        return [json.loads(line) for line in text[:text.rfind("\n") + 1].splitlines()]
+
+    def seen(event):
+        return [e for e in lines(0) if e["event"] == event]
+    follow("monitor")
+    follow("status", "--watch")
+    wait_for(lambda: seen("follows") and lines(1), 20, "both follow")
+    threads = [threading.Thread(target=asks, args=words) for words in (("status",), ("show", "pools"), ("log", "info"))]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in (1, 2):
+            n = len(answers)
+            wait_for(lambda: len(answers) > n + 6, 60, "they ask")
+            assert upgrade(bot)["number"] == number
+            wait_for(lambda: len(seen("follows")) == 1 + number, 60, "the monitor is back")
+        n = len(answers)
+        wait_for(lambda: len(answers) > n + 6, 60, "they ask")
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+    assert not [a for a in answers if a[1] != 0], "each was answered"
+    bot.ready()
+    bot.ctl("restart", "echo.0")
+    tag = f"echo.0#{bot.worker('echo.0')['generation']}"
+    wait_for(lambda: any(e["who"] == tag for e in seen("ready")), 20, "it tells what happens")
+    watched = len(lines(1))
+    wait_for(lambda: len(lines(1)) > watched, 20, "the status goes on")
+    assert not (tmp_path / "0.err").read_text()
+    # One that was killed is waited for.
+    bot.kill("supervisor")
+    bot.process.wait(20)
+    wait_for(lambda: "waiting for it" in (tmp_path / "0.err").read_text(), 20, "it says so")
+    bot.start().ready()
+    wait_for(lambda: len(seen("follows")) == 4, 20, "it is back")
+    for one in followers:
+        one.send_signal(signal.SIGINT)
+        assert one.wait(20) == 0, "Ctrl-C is no failure"

@@ -15,7 +15,7 @@
 #include "supervisor/handover.h"
 
 static const struct handover	 given = {
-	.lock_fd = 7, .from = "0.1.0", .runtime_dir = "/run/a dir=1", .closed_at = { 123456789012ull },
+	.lock_fd = 7, .control_fd = 8, .from = "0.1.0", .runtime_dir = "/run/a dir=1", .closed_at = { 123456789012ull },
 	.upgrades = 3, .failed = "exec: no",
 };
 
@@ -40,6 +40,7 @@ there_and_back(void **state)
 	assert_true(handover_take(&h));
 	assert_false(h.check);
 	assert_int_equal(h.lock_fd, 7);
+	assert_int_equal(h.control_fd, 8);
 	assert_string_equal(h.from, "0.1.0");
 	assert_string_equal(h.runtime_dir, "/run/a dir=1");
 	assert_true(h.closed_at.us == given.closed_at.us);
@@ -67,6 +68,7 @@ other_releases_and_rubbish(void **state)
 	assert_true(handover_unpack(span_make(other, sizeof(other)), false, &h));
 	assert_string_equal(h.from, "2.0");
 	assert_int_equal(h.lock_fd, -1);
+	assert_int_equal(h.control_fd, -1);
 	assert_int_equal(h.upgrades, 0);
 	assert_false(handover_unpack(span_make(rubbish, sizeof(rubbish)), false, &h));
 	assert_false(handover_unpack(SPAN_NONE, false, &h));
