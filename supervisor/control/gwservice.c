@@ -14,16 +14,24 @@
 
 #define NO_GATEWAY	"there is no gateway (--no-gateway)"
 
-/* A wish, checked and kept.  NULL, or what is wrong with it; *told_r: Discord knows. */
+/*
+ * A wish, checked and kept.  NULL, or what is wrong with it; *told_r: Discord knows.  What is so
+ * already costs neither a record nor one of the five: handlers may wish with every event.
+ */
 static const char *
 wish(struct sup *sup, struct span body, bool *told_r)
 {
-	struct buf	 made = { 0 };
-	const char	*why;
+	struct buf		 made = { 0 };
+	struct gw_status	 st;
+	const char		*why;
 
 	if (sup->gw == NULL)
 		return NO_GATEWAY;
-	if ((why = presence_make(body, &made)) == NULL) {
+	gw_status(sup->gw, &st);
+	why = presence_make(body, &made);
+	if (why == NULL && span_eq(buf_span(&made), st.presence)) {
+		*told_r = !st.presence_due;
+	} else if (why == NULL) {
 		journal_presence(sup->journal, buf_span(&made));
 		*told_r = gw_presence(sup->gw, buf_span(&made));
 	}

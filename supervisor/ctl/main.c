@@ -70,7 +70,7 @@ print_command(FILE *f, const struct command *c)
 static void
 print_help(FILE *f)
 {
-	fputs("usage: bulkheadctl [-j] [-s SOCKET | -i NAME] [--no-wait] [--timeout SECS] COMMAND"
+	fputs("usage: bulkheadctl [-j] [-s SOCKET | -i NAME] [--wait|--no-wait] [--timeout SECS] COMMAND"
 	    " [ARGUMENTS]\n\n"
 	    "commands:\n", f);
 	for (size_t i = 0; i < COMMANDS_N; i++)
@@ -86,7 +86,7 @@ print_help(FILE *f)
 	    "                        " SOCKET_DEFAULT "\n"
 	    "  -i, --instance NAME   the bot of the unit bulkhead@NAME\n"
 	    "  -j, --json            print the answer as JSON\n"
-	    "      --no-wait         do not wait until what was started is done\n"
+	    "      --wait, --no-wait whether to wait until what was started is done; default yes\n"
 	    "      --timeout SECS    give up after so long (default 60)\n"
 	    "      --color=WHEN      auto (a terminal, no $NO_COLOR), always, never\n"
 	    "      --version, --help\n\n"
@@ -467,12 +467,13 @@ int
 main(int argc, char **argv)
 {
 	/* OPT_FLAG: goes to the supervisor, as the last of the words. */
-	enum { OPT_NO_WAIT = 256, OPT_TIMEOUT, OPT_VERSION, OPT_COLOR, OPT_WATCH, OPT_FLAG };
+	enum { OPT_NO_WAIT = 256, OPT_WAIT, OPT_TIMEOUT, OPT_VERSION, OPT_COLOR, OPT_WATCH, OPT_FLAG };
 	static const struct option options[] = {
 		{ "socket", required_argument, NULL, 's' },
 		{ "instance", required_argument, NULL, 'i' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "no-wait", no_argument, NULL, OPT_NO_WAIT },
+		{ "wait", no_argument, NULL, OPT_WAIT },
 		{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 		{ "color", optional_argument, NULL, OPT_COLOR },
 		{ "watch", no_argument, NULL, OPT_WATCH },
@@ -511,7 +512,8 @@ main(int argc, char **argv)
 			ctl.json = true;
 			break;
 		case OPT_NO_WAIT:
-			ctl.wait = false;
+		case OPT_WAIT:
+			ctl.wait = ch == OPT_WAIT;
 			break;
 		case OPT_TIMEOUT:
 			bounded = true;

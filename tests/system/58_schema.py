@@ -54,7 +54,7 @@ def test_good_day(bots, polite):
     all_reads(bot)
     check("explain", bot.ask("explain", message["id"]))
     check("call", bot.ask("call", "GET", "/users/@me"))
-    check("done", bot.ask("restart", "other"))
+    check("done", bot.ask("--no-wait", "--wait", "restart", "other"))
     check("done", bot.ask("log", "info"))
     check("presence", bot.ask("presence"))
     check("presence", bot.ask("presence", "dnd", "competing", "x"))

@@ -26,6 +26,7 @@ def test_presence(polite, bots, tmp_path):
     assert bot.ask("presence") == {"presence": None, "told": True} and "never set" in bot.ctl("presence")
     assert bot.ask("presence", "idle", "playing", "chess", "with", "you") == {"presence": CHESS, "told": True}
     assert polite.wait(lambda: last(polite) == CHESS, 10)
+    assert bot.ask("presence", "idle", "playing", "chess with you")["told"] and bot.counters()["presence_told"] == 1, "it is so"
     for words in (["away"], ["online", "x" * 129], ["idle", "playing", "y" * 200]):
         assert bot.ctl_run("presence", *words).returncode == 64, words
     # Nobody can say whether it had arrived when the connection broke.
