@@ -10,6 +10,7 @@
 #define EVENT_FRESH	1u
 #define EVENT_REPLAYED	2u
 #define EVENT_CONTROL	4u
+#define EVENT_AGAIN	8u
 
 /* One delivery always fits, however large. */
 static bool
@@ -72,7 +73,9 @@ give(struct qline *l, struct delivery *d)
 	m.delivery = d->id;
 	m.attempt = d->attempt;
 	m.flags = (k->last != w->serial ? EVENT_FRESH : 0) | (d->replayed ? EVENT_REPLAYED : 0) |
-	    (d->control ? EVENT_CONTROL : 0);
+	    (d->control ? EVENT_CONTROL : 0) | (kind == WORK && k->again ? EVENT_AGAIN : 0);
+	if (kind == WORK)
+		k->again = false;
 	m.shard = d->shard;
 	m.seq = d->seq;
 	m.key = d->key;

@@ -12,7 +12,7 @@
 #include "supervisor/delivery/took.h"
 
 /* NACK.reason, as messages.def says. */
-enum nack { NACK_DRAINING = 1, NACK_FAILED, NACK_REFUSED, NACK_DEADLINE };
+enum nack { NACK_DRAINING = 1, NACK_FAILED, NACK_REFUSED, NACK_DEADLINE, NACK_BEHIND };
 
 void
 queue_set_aside(struct queue *q, struct delivery *d, enum dlv_aside why, const char *report)
@@ -216,6 +216,7 @@ judge_nack(struct queue *q, struct delivery *d, enum nack reason, enum dlv_aside
 {
 	switch (reason) {
 	case NACK_DRAINING:
+	case NACK_BEHIND:
 		return NULL;
 	case NACK_FAILED:
 		*why_r = ASIDE_POISON;
@@ -241,12 +242,19 @@ queue_nack(struct qworker *w, uint64_t delivery, unsigned reason, struct span wh
 	const char	*sentence;
 	char		 text[300];
 
-	if ((d = queue_held(w, delivery)) == NULL || reason < NACK_DRAINING || reason > NACK_DEADLINE)
+	if ((d = queue_held(w, delivery)) == NULL || reason < NACK_DRAINING || reason > NACK_BEHIND)
 		return -1;
 	k = d->qkey;
 	take_back(w, d);
 	d->suspect = d->overdue = false;
 	COUNT(deliveries_nacked);
+	/*
+	 * What it has of this key, and what is on its way there, it hands back.  When nothing is, none
+	 * that it still refuses can be older than this word.
+	 */
+	if (delivery_kind(d) == WORK && (reason == NACK_FAILED ||
+	    (reason == NACK_BEHIND && k->line[WORK].out == 0)))
+		k->again = true;
 	if (d->ending == ENDS_CANCELLED) {
 		queue_end_cancelled(q, d);
 		key_update(p, k);

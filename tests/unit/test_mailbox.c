@@ -24,6 +24,62 @@ one_key_starts_one_after_the_other(void **state)
 	assert_null(m);
 }
 
+/* What is handed back comes again: all behind it goes back too, and what arrives until that is known. */
+static void
+what_is_handed_back_is_not_overtaken(void **state)
+{
+	struct mailbox	*m = mailbox_new(true);
+	struct mail	 a = { 0 }, b = { 0 }, c = { 0 }, d = { 0 }, other = { 0 }, control = { 0 };
+
+	(void)state;
+	assert_true(mailbox_put(m, &a, 7, false));
+	assert_false(mailbox_put(m, &b, 7, false));
+	assert_false(mailbox_put(m, &c, 7, false));
+	assert_true(mailbox_put(m, &other, 8, false));
+	assert_true(mailbox_put(m, &control, 7, true));
+	assert_null(mailbox_back(m, &control));
+	assert_false(mailbox_is_shut(m, 7, false, false));
+	assert_ptr_equal(mailbox_back(m, &a), &b);
+	assert_ptr_equal(mailbox_back(m, &a), &c);
+	assert_null(mailbox_back(m, &a));
+	assert_true(mailbox_is_shut(m, 7, false, false));
+	assert_true(mailbox_is_shut(m, 7, false, false));
+	assert_false(mailbox_is_shut(m, 7, true, false));
+	assert_false(mailbox_is_shut(m, 8, false, false));
+	assert_false(mailbox_is_shut(m, 7, false, true));
+	assert_false(mailbox_is_shut(m, 7, false, false));
+	assert_true(mailbox_put(m, &a, 7, false));
+	assert_false(mailbox_put(m, &d, 7, false));
+	assert_ptr_equal(mailbox_done(m, &a), &d);
+	assert_null(mailbox_back(m, &d));		/* shut, and freed with the mailbox */
+	assert_null(mailbox_done(m, &other));
+	mailbox_free(&m);
+	m = mailbox_new(false);
+	assert_true(mailbox_put(m, &a, 7, false));
+	assert_null(mailbox_back(m, &a));
+	assert_false(mailbox_is_shut(m, 7, false, false));
+	mailbox_free(&m);
+}
+
+/* Keys that never come back here do not pile up. */
+static void
+few_keys_are_shut(void **state)
+{
+	struct mailbox	*m = mailbox_new(true);
+	struct mail	 a = { 0 };
+
+	(void)state;
+	for (uint64_t key = 1; key <= MAILBOX_SHUT_MAX + 2; key++) {
+		assert_true(mailbox_put(m, &a, key, false));
+		assert_null(mailbox_back(m, &a));
+	}
+	assert_false(mailbox_is_shut(m, 1, false, false));
+	assert_false(mailbox_is_shut(m, 2, false, false));
+	assert_true(mailbox_is_shut(m, 3, false, false));
+	assert_true(mailbox_is_shut(m, MAILBOX_SHUT_MAX + 2, false, false));
+	mailbox_free(&m);
+}
+
 static void
 other_keys_do_not_wait(void **state)
 {
@@ -111,6 +167,8 @@ main(void)
 {
 	const struct CMUnitTest	 tests[] = {
 		cmocka_unit_test(one_key_starts_one_after_the_other),
+		cmocka_unit_test(what_is_handed_back_is_not_overtaken),
+		cmocka_unit_test(few_keys_are_shut),
 		cmocka_unit_test(other_keys_do_not_wait),
 		cmocka_unit_test(a_key_that_was_idle_starts_at_once),
 		cmocka_unit_test(control_overtakes_and_releases_nobody),

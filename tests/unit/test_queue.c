@@ -700,6 +700,60 @@ verdicts(void **state)
 	assert_int_equal(poison_judge(true, false, false, true, 2, 3), POISON_ASIDE);
 }
 
+/*
+ * One fails, and its worker hands back what it had behind it: they are given in their old order, none
+ * of them charged, and the first one says that the NACK was heard.
+ */
+static void
+what_failed_is_not_overtaken(void **state)
+{
+	struct fake	 f, g;
+
+	(void)state;
+	begin(64, false);
+	up(&f, 0);
+	for (uint64_t id = 1; id <= 6; id++)
+		message(id, 7);
+	queue_run(q);
+	assert_int_equal(f.n, 4);
+	assert_int_equal(queue_nack(f.w, msg_id(1), 2, SPAN("down")), 0);
+	queue_run(q);
+	assert_int_equal(last_got.object, 1);
+	assert_int_equal(last_got.flags, 8);
+	for (uint64_t id = 2; id <= 4; id++) {
+		assert_int_equal(queue_nack(f.w, msg_id(id), 5, SPAN("behind")), 0);
+		queue_run(q);
+		assert_int_equal(last_got.object, id);
+		assert_int_equal(last_got.flags, 0);
+		assert_int_equal(last_got.attempt, 2);
+		assert_int_equal(journal_find(j, msg_id(id))->charges, 0);
+	}
+	assert_int_equal(journal_find(j, msg_id(1))->charges, 1);
+	/* Set aside for the third time: the next one says it. */
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(queue_nack(f.w, msg_id(1), 2, SPAN("down")), 0);
+		queue_run(q);
+	}
+	assert_int_equal(journal_find(j, msg_id(1))->state, DLV_ASIDE);
+	assert_int_equal(last_got.object, 5);
+	assert_int_equal(last_got.flags, 8);
+	/* One that drains: all go to another, in order, for which it is news. */
+	for (uint64_t id = 2; id <= 5; id++)
+		assert_int_equal(queue_nack(f.w, msg_id(id), id == 5 ? 1 : 5, SPAN("draining")), 0);
+	queue_run(q);
+	assert_int_equal(last_got.object, 5);
+	up(&g, 1);
+	queue_run(q);
+	assert_int_equal(g.n, 4);
+	for (uint64_t i = 0; i < 4; i++) {
+		assert_int_equal(g.out[i].object, i + 2);
+		assert_int_equal(g.out[i].flags, i == 0 ? 1 : 0);
+	}
+	queue_worker_down(&f.w, 0, false, "");
+	ack_all(&g);
+	end();
+}
+
 static void
 nack_reasons(void **state)
 {
@@ -1564,6 +1618,7 @@ main(void)
 		cmocka_unit_test(poison_is_set_aside_and_only_poison),
 		cmocka_unit_test(suspects_are_redelivered_alone),
 		cmocka_unit_test(verdicts),
+		cmocka_unit_test(what_failed_is_not_overtaken),
 		cmocka_unit_test(nack_reasons),
 		cmocka_unit_test(queue_is_bounded),
 		cmocka_unit_test(deadlines),

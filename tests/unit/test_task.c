@@ -8,6 +8,8 @@
 
 static struct msg_CALL	 last_call;
 static unsigned		 warnings;
+static uint64_t		 failing;	/* the delivery whose next result is an error that may pass */
+static const struct msg_RESULT down = { .error = ERR_ESERVICE, .why = SPAN("down") };
 
 static void
 fake_sent(enum msg_type type, const void *src)
@@ -35,7 +37,7 @@ fake_sent(enum msg_type type, const void *src)
 /*
  * The handler under test reads its orders from the body, one letter each:
  *	c call (POST), g GET, t timer of 100 ms, x cancel itself, l like c with a last word when
- *	cancelled
+ *	cancelled, f fail
  */
 static void
 answered(struct scope *s, const struct msg_RESULT *r, void *arg)
@@ -45,7 +47,7 @@ answered(struct scope *s, const struct msg_RESULT *r, void *arg)
 	if (arg != NULL && r->error == ERR_ECANCELLED &&
 	    !scope_call(s, "POST", "/last", SPAN_NONE, LANE_CREATE, answered, arg))
 		say("silence");
-	scope_finish(s, r);
+	scope_finish(s, failing == scope_delivery(s) ? &down : r);
 }
 
 static void
@@ -71,6 +73,9 @@ start(struct scope *s, const struct msg_EVENT *ev)
 			break;
 		case 'g':
 			scope_call(s, "GET", "/a", SPAN_NONE, LANE_BULK, answered, NULL);
+			break;
+		case 'f':
+			scope_finish(s, &down);
 			break;
 		case 't':
 			scope_timer(s, 100, timed, NULL);
@@ -100,6 +105,7 @@ setup(void **state)
 	tasks = tasks_new(&handler, &board, 1000, &ops, NULL);
 	log_redirect(count_warning, NULL);
 	warnings = 0;
+	failing = 0;
 	return 0;
 }
 
@@ -341,6 +347,37 @@ trouble_that_may_pass_is_waited_out(void **state)
 	did_say("result2:9 nack2/1 drained");
 }
 
+/*
+ * A delivery that failed comes again, behind what this worker had begun with meanwhile: answers were
+ * out of order.  All of its conversation goes back with it, and what was on its way.
+ */
+static void
+what_failed_is_not_overtaken(void **state)
+{
+	(void)state;
+	event(1, "c", 7, 1, 0);
+	event(2, "c", 7, 0, 0);
+	event(3, "c", 7, 0, 5000);
+	event(4, "c", 8, 0, 0);
+	event(5, "f", 7, 4, 0);			/* control is of no order */
+	did_say("start1 call1:1 start4 call4:1 start5 nack5/2");
+	failing = 1;
+	result(1, ERR_OK);
+	did_say("result1:0 nack1/2 nack2/5 nack3/5");
+	event(6, "c", 7, 0, 0);
+	did_say("nack6/5");
+	failing = 0;
+	event(1, "c", 7, 8, 0);
+	event(2, "", 7, 0, 0);
+	did_say("start1 call1:1");
+	result(last_call.call, ERR_OK);
+	did_say("result1:0 ack1 start2 ack2");
+	event(6, "", 7, 0, 0);
+	did_say("start6 ack6");
+	result(2, ERR_OK);
+	did_say("result4:0 ack4");
+}
+
 static void
 errors_that_stay_are_the_handlers(void **state)
 {
@@ -502,6 +539,7 @@ main(void)
 		TEST(the_deadline_of_a_delivery_cancels_it),
 		TEST(a_call_without_an_answer_ends),
 		TEST(trouble_that_may_pass_is_waited_out),
+		TEST(what_failed_is_not_overtaken),
 		TEST(errors_that_stay_are_the_handlers),
 		TEST(too_many_changes_are_refused),
 		TEST(drain_lets_open_work_finish),

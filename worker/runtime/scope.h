@@ -17,7 +17,7 @@
 #include "worker/runtime/mailbox.h"
 #include "worker/runtime/task.h"
 
-enum nack { NACK_NONE, NACK_DRAINING, NACK_FAILED, NACK_REFUSED, NACK_DEADLINE };
+enum nack { NACK_NONE, NACK_DRAINING, NACK_FAILED, NACK_REFUSED, NACK_DEADLINE, NACK_BEHIND };
 
 enum scope_state {
 	SCOPE_WAITING,		/* in the mailbox */

@@ -9,7 +9,9 @@
 #include "worker/runtime/scope.h"
 #include "worker/runtime/strike.h"
 
-#define EVENT_CONTROL	4u	/* EVENT.flags */
+#define EVENT_FRESH	1u	/* EVENT.flags */
+#define EVENT_CONTROL	4u
+#define EVENT_AGAIN	8u
 
 static int
 delivery_cmp(struct scope *a, struct scope *b)
@@ -86,6 +88,8 @@ scope_keep(char **at, struct span from)
 
 /* ---- the end of a scope ---- */
 
+static const char	 behind[] = "an earlier one of its conversation was handed back";
+
 static void
 scope_free(struct scope *s)
 {
@@ -115,6 +119,25 @@ answer(struct scope *s)
 		s->tasks->ops->send(s->tasks->arg, MSG_NACK, &nack);
 }
 
+/* It comes again: nothing of its conversation may start before. */
+static void
+hand_back_followers(struct scope *s)
+{
+	struct tasks	*t = s->tasks;
+	struct mail	*next;
+
+	while ((next = mailbox_back(t->mailbox, &s->mail)) != NULL) {
+		/* mail is the first member of struct scope */
+		struct scope	*n = (struct scope *)(void *)next;
+
+		n->nack = NACK_BEHIND;
+		strlcpy(n->why, behind, sizeof(n->why));
+		answer(n);
+		TAILQ_REMOVE(&t->scopes, n, entry);
+		scope_free(n);
+	}
+}
+
 static void
 scope_end(struct scope *s)
 {
@@ -123,6 +146,11 @@ scope_end(struct scope *s)
 
 	answer(s);
 	TAILQ_REMOVE(&t->scopes, s, entry);
+	if (s->nack == NACK_FAILED) {
+		hand_back_followers(s);
+		scope_free(s);
+		return;
+	}
 	next = mailbox_done(t->mailbox, &s->mail);
 	if (next != NULL) {
 		/* mail is the first member of struct scope */
@@ -324,6 +352,11 @@ tasks_event(struct tasks *t, const struct msg_EVENT *ev)
 	/* What speaks about open work may still come, until that is cut. */
 	if (t->draining && ((ev->flags & EVENT_CONTROL) == 0 || mono_is_never(t->drain.at))) {
 		refuse(t, ev->delivery, NACK_DRAINING, "this worker is draining");
+		return;
+	}
+	if (mailbox_is_shut(t->mailbox, ev->key, (ev->flags & EVENT_CONTROL) != 0,
+	    (ev->flags & (EVENT_FRESH | EVENT_AGAIN)) != 0)) {
+		refuse(t, ev->delivery, NACK_BEHIND, behind);
 		return;
 	}
 	s = scope_new(t, ev);
