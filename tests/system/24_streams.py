@@ -94,15 +94,15 @@ def test_killed_with_many(polite, bots):
     bot = bots(polite, pools={"echo": {"workers": 1}})
     bot.start().ready()
     channels = polite.channels[:12]
-    polite.say_many([(c, "!stream 80") for c in channels])
+    polite.say_many([(c, "!stream 160 16") for c in channels])
     for _ in range(2):
         wait_for(lambda: bot.worker("echo.0")["open"] == 12, 20, "all are open")
         bot.kill("echo.0")
         bot.ready()
-    # At 50 ms a word each takes 4 s: a minute if they took turns.
+    # Each takes 10 s: two minutes if they took turns.
     wait_for(lambda: bot.worker("echo.0")["open"] == 12, 5, "all are open again at once")
     for channel in channels:
-        grown(polite, channel, 80)
+        grown(polite, channel, 160)
     idle(bot)
     assert all(len(polite.answers(c)) == 1 for c in channels)
     assert bot.counters()["deliveries_poison"] == 0

@@ -241,10 +241,11 @@ def test_one_answer_at_a_time_in_a_channel(polite, model, chats):
     assert model.wait(lambda: len(model.requests) == 1, 20)
     second = polite.say(here, f"{call(polite)} second")
     elsewhere = polite.say(there, f"{call(polite)} elsewhere")
-    assert polite.wait(lambda: polite.replies_to(elsewhere["id"]), 30)
-    assert not polite.replies_to(second["id"]), "the channel's next turn waits"
-    assert polite.wait(lambda: polite.replies_to(second["id"]), 60)
+    assert polite.wait(lambda: polite.replies_to(elsewhere["id"]) and polite.replies_to(second["id"]), 60)
     idle(bot)
+    asked = {word: next(r for r in model.requests if r["body"]["messages"][-1]["content"].endswith(word))
+             for word in ("first", "second", "elsewhere")}
+    assert asked["second"]["t"] >= asked["first"]["done_t"] > asked["elsewhere"]["t"], "only the channel's next turn waits"
     assert polite.replies_to(first["id"])[0]["content"].count("slow") == 30
 
 

@@ -100,7 +100,7 @@ def test_pools_follow(polite, bots):
 
 def test_removed_pool_finishes_and_sets_aside(polite, bots):
     """What a worker of the removed pool is at is finished; what still waits for it is set aside by name."""
-    polite.slow(n=1, delay_s=2, method="POST")
+    polite.slow(n=1, delay_s=4, method="POST")
     bot = bots(polite, pools={"echo": {"credit": 1}, "other": {"events": ["MESSAGE_DELETE"]}})
     bot.start().ready()
     first = polite.say(polite.channels[0], "!ping")
