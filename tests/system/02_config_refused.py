@@ -10,7 +10,7 @@ EXIT_CONFIG = 78
 
 def check(bot, *args):
     return subprocess.run([bot.build / "bulkheadd", *args, "-c", bot.conf], capture_output=True, text=True,
-                          timeout=20, check=False, env=bot.env)
+                          timeout=60, check=False, env=bot.env)
 
 
 CASES = {
@@ -108,11 +108,11 @@ def test_full_disk(bots, words):
     bot.write_conf(GOOD.format(dir=bot.dir))
     with open("/dev/full", "w") as full:
         done = subprocess.run([bot.build / "bulkheadd", *words, "-c", bot.conf], stdout=full, stderr=subprocess.PIPE,
-                              text=True, check=False, timeout=20)
+                              text=True, check=False, timeout=60)
     assert done.returncode == 1
     with open("/dev/full", "w") as full:
         done = subprocess.run([bot.build / "bulkheadctl", "--help"], stdout=full, stderr=subprocess.PIPE, text=True,
-                              check=False, timeout=20)
+                              check=False, timeout=60)
     assert done.returncode == 1 and "stdout" in done.stderr
 
 

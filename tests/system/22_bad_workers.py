@@ -31,7 +31,7 @@ def kept_time(machine, bot, fake):
 def test_bad_worker(bots, watched, name):
     fault, option, pattern = BAD[name]
     with threaded.Fake(polite=True, heartbeat_ms=250, limits=False) as fake:
-        options = {option: 1} if option else {}
+        options = {option: 2} if option else {}
         bot = bots(fake, pools={"echo": {"workers": 1}, "bad": {"workers": 1}},
                    env={"BULKHEAD_FAULTS": fault}, **options)
         machine = watched(bot.start())
@@ -52,7 +52,7 @@ def test_bad_worker(bots, watched, name):
 
 
 def test_sigstop_from_outside(polite, bots):
-    bot = bots(polite, pools={"echo": {"workers": 2}}, stopped=1)
+    bot = bots(polite, pools={"echo": {"workers": 2}}, stopped=2)
     bot.start().ready()
     pid = bot.kill("echo.0", signal.SIGSTOP)
     messages = [polite.say(channel, "!ping") for channel in polite.channels[:10]]

@@ -156,7 +156,7 @@ def test_an_old_one_is_watched(polite, bots):
 ])
 def test_a_successor_that_never_gets_ready(polite, bots, fault, spec, said):
     """A broken new program: the old one serves on, the restart fails with the reason, nobody tries again."""
-    bot = bots(polite, args=["--faults"], start_deadline=1)
+    bot = bots(polite, args=["--faults"], start_deadline=4)
     bot.start().ready()
     pid = bot.worker("echo.0")["pid"]
     bot.ctl("fault", fault, spec)

@@ -31,7 +31,7 @@ def answered(fake, channel):
 
 
 def test_obituaries(polite, bots):
-    bot = bots(polite, pools={"echo": {}, "bad": {}}, args=["--faults"], hang=1, stopped=1, poison=1)
+    bot = bots(polite, pools={"echo": {}, "bad": {}}, args=["--faults"], hang=2, stopped=2, poison=1)
     bot.start().ready()
 
     def die(fault, *spec, sig=None):
@@ -53,7 +53,7 @@ def test_obituaries(polite, bots):
 
     spun = die("worker.spin")
     assert spun["cause"] == "hung" and {"strike_delivery", "main"} <= set(functions(spun)), spun
-    assert spun["crash"] == "SIGABRT" and 900 <= spun["running_ms"] < 60000
+    assert spun["crash"] == "SIGABRT" and 1900 <= spun["running_ms"] < 60000
     assert spun["user_ms"] >= 50 and spun["max_rss_kib"] > 1000 and spun["fds"] >= 5, spun
     assert not any("strike_delivery" in line for line in spun["lines"]), "the backtrace is kept apart"
 
@@ -81,7 +81,7 @@ def test_obituaries(polite, bots):
     assert re.search(r"^bad\.0#[456]  (ready|starting|backoff)", text)
     blocks = text.split(" ago  ")[1:]
     assert len(blocks) == len(all_of_them)
-    assert re.search(r"hung +killed: no progress for 1s while running MESSAGE_CREATE \d+ for \d", blocks[-1])
+    assert re.search(r"hung +killed: no progress for 2s while running MESSAGE_CREATE \d+ for \d", blocks[-1])
     assert "backtrace (SIGABRT), innermost first" in blocks[-1] and "strike_delivery+0x" in blocks[-1]
     assert re.search(r"used +CPU \d+m?s user, \d+m?s system; \d+ [KM]iB; \d+ descriptors", blocks[-1])
     assert re.search(r"holds +MESSAGE_CREATE \d+, out for", blocks[-1])
@@ -95,7 +95,7 @@ def test_obituaries(polite, bots):
 def test_busy_is_not_hung(bots):
     """200 slow replies at once in one worker, and a `hang` that each of them outlives three times over."""
     with threaded.Fake(polite=True, limits=False, channels=200) as fake:
-        bot = bots(fake, pools={"echo": {"credit": 512}}, hang=1, drain=1, last_word=1)
+        bot = bots(fake, pools={"echo": {"credit": 512}}, hang=2, drain=1, last_word=1)
         bot.start().ready()
         for channel in fake.channels:
             fake.say(channel, "!stream 10 1")
@@ -245,11 +245,11 @@ def test_program_without_a_scoreboard(polite, bots, tmp_path):
     program = tmp_path / "idle.py"
     program.write_text(PROGRAM)
     program.chmod(0o755)
-    bot = bots(polite, pools={"idle": {"handler": f"exec:{program}", "events": ["MESSAGE_CREATE"]}}, hang=1, poison=1)
+    bot = bots(polite, pools={"idle": {"handler": f"exec:{program}", "events": ["MESSAGE_CREATE"]}}, hang=2, poison=1)
     bot.start().ready()
     pid = bot.worker("idle.0")["pid"]
-    # As long as it answers when it is asked it lives: three times `hang`, and nothing else to be seen of it.
-    wait_for(lambda: bot.worker("idle.0")["uptime_ms"] > 3500, 20, "3.5 s")
+    # As long as it answers when it is asked it lives: more than twice `hang`, and nothing else to be seen of it.
+    wait_for(lambda: bot.worker("idle.0")["uptime_ms"] > 5000, 20, "5 s")
     assert bot.worker("idle.0")["pid"] == pid
     said = polite.say(polite.channels[0], "!spin")
     died = newest(bot, "idle.0", pid)

@@ -246,11 +246,11 @@ def test_a_frozen_disk(bots, watched):
 
 def test_a_pool_that_does_not_follow_is_named(polite, bots):
     """The new workers never get READY: the old ones stay, and the next reload tries again."""
-    bot = bots(polite, start_deadline=1, args=["--faults"])
+    bot = bots(polite, start_deadline=4, args=["--faults"])
     bot.start().ready()
     before = pids(bot, "echo")
     bot.ctl("fault", "worker.no_ready", "always")
-    bot.configure({"echo": {"credit": 5}}, start_deadline=1)
+    bot.configure({"echo": {"credit": 5}}, start_deadline=4)
     answer = reload(bot, status=1)
     assert answer["result"] == "partly" and "echo" in answer["why"]
     assert pids(bot, "echo") == before

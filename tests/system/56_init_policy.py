@@ -14,7 +14,7 @@ INTENTS = "{ \"GUILDS\", \"GUILD_MEMBERS\" }"
 
 def run(*words, stdin="", **env):
     return subprocess.run([build_dir() / "bulkheadd", *words], input=stdin, capture_output=True, text=True, check=False,
-                          timeout=30, env={**os.environ, **env})
+                          timeout=90, env={**os.environ, **env})
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_init_on_a_terminal(tmp_path, token):
     process = subprocess.Popen([build_dir() / "bulkheadd", "--init", "-c", conf], stdin=slave, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, text=True)
     os.write(master, f"{token}\ntalk\necho\n{tmp_path}/run\nno\n".encode())
-    said, _ = process.communicate(timeout=30)
+    said, _ = process.communicate(timeout=90)
     os.close(master), os.close(slave)
     assert process.returncode == 0, said
     assert all(f"{n}. " in said for n in (1, 2, 4, 5)) and "echo answers !ping" in said, "asked again"

@@ -18,7 +18,7 @@ def complete(bot, *words):
     script = ('source "$1"; shift; PATH=$1:$PATH; shift; COMP_WORDS=(bulkheadctl "$@"); COMP_CWORD=$#; _bulkheadctl; '
               'printf "%s\\n" "${COMPREPLY[@]}"')
     done = subprocess.run(["bash", "-c", script, "bash", FILES / "bulkheadctl", bot.build, *words], capture_output=True,
-                          text=True, check=True, timeout=20)
+                          text=True, check=True, timeout=60)
     assert not done.stderr, done.stderr
     return done.stdout.split()
 
@@ -46,4 +46,4 @@ def test_form(shell, name):
     text = (FILES / name).read_text()
     assert all(re.search(rf"\b{command}\b", text) for command in COMMANDS)
     if shutil.which(shell):
-        subprocess.run([shell, "-n", FILES / name], check=True, timeout=20)
+        subprocess.run([shell, "-n", FILES / name], check=True, timeout=60)

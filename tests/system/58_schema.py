@@ -60,7 +60,7 @@ def test_good_day(bots, polite):
     check("presence", bot.ask("presence", "dnd", "competing", "x"))
     check("done", bot.ask("identify", "--force"))
     check("reload", bot.ask("reload"))
-    lines = bot.ctl("-j", "--timeout", "1", "monitor").splitlines()
+    lines = bot.ctl("-j", "--timeout", "3", "monitor").splitlines()
     assert lines and check("monitor", json.loads(lines[0]))
     check("upgrade", bot.ask("upgrade"))
     all_reads(bot.ready())
