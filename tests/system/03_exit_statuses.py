@@ -40,13 +40,13 @@ def test_intents_not_enabled(bots):
 def test_unreachable_api(polite, bots):
     url = polite.url
     polite.stop()
-    line = ends(bots(None, token="x", api_url=url, start_patience=1), EXIT_API, "could not be reached")
+    line = ends(bots(None, token="x", api_url=url, start_patience=6), EXIT_API, "could not be reached")
     assert url in line and "connect" in line.split("could not be reached")[1], "and the cause"
 
 
 @pytest.mark.strange_requests
 def test_wrong_api_url(polite, bots):
-    line = ends(bots(polite, api_url=polite.url.replace("v10", "v99"), start_patience=1), EXIT_API, "could not be reached")
+    line = ends(bots(polite, api_url=polite.url.replace("v10", "v99"), start_patience=6), EXIT_API, "could not be reached")
     assert "404" in line and "api_url" in line
 
 

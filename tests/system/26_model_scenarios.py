@@ -83,7 +83,7 @@ CASES = {
     36: WHOLE,
     # As the official clients do: text is not thrown away for coming late.
     37: {"": Case(text="late")}, 38: same("307 308 301 302", FOREIGN), 39: same("stream json", FOREIGN),
-    40: {"": Case(LATE, "begin", closed=True, byte_s=0.004)},
+    40: {"": Case(LATE, "begin", closed=True, byte_s=0.001)},
 }
 for refused_once in "ms float int date negative garbage both".split():
     CASES[20][refused_once].script["n"] = 1
@@ -121,7 +121,7 @@ def bot(model):
     bot = Bot(None, {"chat": {"handler": "chat"}}, args=["--no-gateway"])
     bot.write_conf(bot.conf.read_text() + f'''model "m" {{
   base_url = "{model.url}"  api_key = "{model.key}"  name = "{model.model}"
-  max_tokens = 300  first_byte = 2  idle = 2  total = 8
+  max_tokens = 300  first_byte = 2  idle = 2  total = 10
 }}
 ''')
     bot.start().ready()
