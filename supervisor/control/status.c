@@ -209,8 +209,10 @@ judge(struct sup *sup, struct health *h)
 		because(h, because_JOURNAL_DAMAGED, sup->opened.text);
 	if (!u.tmpfs)
 		because(h, because_NOT_TMPFS);
-	if (u.dropped > 0)
-		because(h, because_DROPPED, (unsigned long long)u.dropped);
+	/* Of the journal, and what the gateway held for it when its session ended. */
+	if (count_get(COUNT_events_dropped) > 0)
+		because(h, because_DROPPED,
+		    (unsigned long long)count_get(COUNT_events_dropped));
 	if ((aside = journal_count(sup->journal, DLV_ASIDE)) > 0)
 		because(h, because_ASIDE, (unsigned long long)aside,
 		    aside == 1 ? "delivery is" : "deliveries are",
