@@ -181,7 +181,7 @@ def test_limit_of_the_kernel(polite, bots, group):
     assert live["limits"]["memory_by"] in ("cgroup v2", "cgroup v1"), live["limits"]
     mine = f"bulkhead-{bot.pid}-bad.0#1"
     assert str(live["pid"]) in open(f"{group}/{mine}/cgroup.procs", encoding="ascii").read().split()
-    bot.ctl("fault", "worker.eat", "slot=bad.0,match=!strike,for=1,arg=2000")
+    bot.ctl("fault", "worker.eat", "slot=bad.0,match=!strike,for=1,arg=900")
     polite.say(polite.channels[0], "!strike")
     answered(polite, polite.channels[1])
     died = newest(bot, "bad.0", live["pid"])

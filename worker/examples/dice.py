@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """dice - a handler of Bulkhead in Python: answers !roll 2d6 in the chat, and `bulkheadctl POOL roll 2d6`.
 
-    pool "dice" { handler = "exec:/usr/local/share/doc/bulkhead/examples/dice.py"  events = { "MESSAGE_CREATE" } }
+    pool "dice" { handler = "exec:/usr/local/share/bulkhead/examples/dice.py"  events = { "MESSAGE_CREATE" } }
 
 Needs python3-msgpack.  Everything that the protocol (proto/README.md) asks of a worker is here; to make another
 bot of it, write another `on_message` and other `verbs`.  Test it: bulkheadctl test-worker --content '!roll 2d6' ./dice.py
