@@ -11,7 +11,7 @@ VERSION	:= 0.1.0
 # msgpack-c is called msgpack in Debian 12 and msgpack-c in Debian 13.
 MSGPACK	:= $(shell pkg-config --exists msgpack-c && echo msgpack-c || echo msgpack)
 PKGS	:= libevent_core libevent_extra libbsd-overlay $(MSGPACK) libconfuse
-PKGS_SUP := libwebsockets libuv zlib openssl
+PKGS_SUP := libwebsockets libuv zlib libzstd openssl
 PKGS_WRK := libcurl jansson libbsd-ctor
 PKGS_CTL := jansson
 
@@ -315,7 +315,7 @@ check-asan:
 $(BUILD)/bench/%: tests/bench/%.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(CSTD) $(WARN) $(WERROR) -O2 -g -o $@ $< -lz -lcrypto
+	$(Q)$(CC) $(CSTD) $(WARN) $(WERROR) -O2 -g -o $@ $< -lz -lzstd -lcrypto
 .PHONY: bench bench-streams soak
 # 200 answers at once in one chat worker, then SIGTERM; about a minute.
 bench-streams: all

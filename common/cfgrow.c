@@ -329,7 +329,7 @@ is_temperature(const char *text)
 static const char *
 bad_text(const char *name, const char *text)
 {
-	static const char *const	 compress[] = { "zlib", "none", NULL };
+	static const char *const	 compress[] = { "zlib", "zstd", "none", NULL };
 	static const char *const	 paths[] = {
 		"runtime_dir", "token_file", "api_key_file", "ca_file", "resolv_conf", NULL
 	};
@@ -350,7 +350,7 @@ bad_text(const char *name, const char *text)
 	    (url_parse(text, URL_HTTP, &u) != NULL || strpbrk(text, ",;()") != NULL))
 		return "is not a URL";
 	if (strcmp(name, "compress") == 0 && !one_of(text, compress))
-		return "is neither zlib nor none";
+		return "is none of zlib, zstd, none";
 	if (strcmp(name, "log_format") == 0 && log_format_of(text) == -1)
 		return "must be auto, text, json or journal";
 	if (strcmp(name, "log_level") == 0 && log_level_of(text) == -1)

@@ -31,11 +31,11 @@ frames_fini(struct frames *f)
 }
 
 void
-frames_begin(struct frames *f, bool compressed)
+frames_begin(struct frames *f, enum inflate_codec codec)
 {
 	inflate_free(&f->inflate);
-	if (compressed)
-		f->inflate = inflate_new(f->max_bytes);
+	if (codec != INFLATE_NONE)
+		f->inflate = inflate_new(codec, f->max_bytes);
 	forget_gathered(f);
 	f->packed = false;
 }

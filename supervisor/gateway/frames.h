@@ -1,7 +1,7 @@
 /*
  * frames - parts of WebSocket messages in, whole messages out.
  *
- * Binary ones belong to the zlib stream where there is one; all others are plain.  A plain message
+ * Binary ones belong to the compressed stream where there is one; all others are plain.  A plain message
  * in one piece is handed on where it lies.  Pure but for memory.
  *
  * Owner: the connection; one life for each.
@@ -18,13 +18,13 @@ struct frames {
 	struct buf	 gather;	/* a plain message in parts */
 	uint64_t	 bytes;		/* of that message so far, kept or not */
 	bool		 whole;		/* the message in gather has been handed out */
-	bool		 packed;	/* the last part was of the zlib stream */
+	bool		 packed;	/* the last part was of the compressed stream */
 };
 
 void	 frames_init(struct frames *, size_t message_max_bytes);
 void	 frames_fini(struct frames *);
 /* A connection begins: a new stream, nothing half gathered. */
-void	 frames_begin(struct frames *, bool compressed);
+void	 frames_begin(struct frames *, enum inflate_codec);
 /*
  * One part.  message_r: with INFLATE_MESSAGE; valid until the next part and the next begin, of a
  * plain message in one piece as long as part is.

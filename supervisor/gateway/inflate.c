@@ -1,13 +1,14 @@
 /*
  * inflate - see inflate.h.
  *
- * Input is inflated as it arrives, so compressed bytes are never gathered; only the last four
- * are remembered, which say whether a message is whole.
+ * Input is inflated as it arrives, so compressed bytes are never gathered; of a zlib stream the last
+ * four are remembered, which say whether a message is whole.
  */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
+#include <zstd.h>
 
 #include "common/mem.h"
 #include "supervisor/gateway/inflate.h"
@@ -17,7 +18,9 @@
 #define RAW_WINDOW	(-15)		/* largest window, no header, no checksum */
 
 struct inflate {
+	enum inflate_codec codec;
 	z_stream	 z;
+	ZSTD_DCtx	*zstd;
 	struct buf	 out;
 	size_t		 max_bytes;
 	uint64_t	 message_bytes;	/* of this message so far, kept or thrown away */
@@ -30,13 +33,19 @@ struct inflate {
 };
 
 struct inflate *
-inflate_new(size_t message_max_bytes)
+inflate_new(enum inflate_codec codec, size_t message_max_bytes)
 {
 	struct inflate	*in = mem_alloc(sizeof(*in));
 
+	in->codec = codec;
 	in->max_bytes = message_max_bytes;
 	in->fresh = true;
-	if (inflateInit2(&in->z, RAW_WINDOW) != Z_OK)
+	if (codec == INFLATE_ZSTD) {
+		if ((in->zstd = ZSTD_createDCtx()) == NULL ||
+		    ZSTD_isError(ZSTD_DCtx_setParameter(in->zstd, ZSTD_d_windowLogMax,
+		    INFLATE_ZSTD_WINDOW_LOG)))
+			in->why = "zstd cannot start";
+	} else if (inflateInit2(&in->z, RAW_WINDOW) != Z_OK)
 		in->why = "zlib cannot start";
 	return in;
 }
@@ -46,7 +55,10 @@ inflate_free(struct inflate **in)
 {
 	if (*in == NULL)
 		return;
-	(void)inflateEnd(&(*in)->z);
+	if ((*in)->codec == INFLATE_ZSTD)
+		(void)ZSTD_freeDCtx((*in)->zstd);
+	else
+		(void)inflateEnd(&(*in)->z);
 	buf_fini(&(*in)->out);
 	free(*in);
 	*in = NULL;
@@ -136,11 +148,61 @@ out_room(struct inflate *in, size_t *n_r)
 	return buf_room(&in->out, room);
 }
 
+/*
+ * As much of the part as fits dst; it is shortened by that.  False: broken.  Less than room in *n_r:
+ * nothing is left of the part, nor of what the codec holds.
+ */
+static bool
+unpack_zlib(struct inflate *in, struct span *part, char *dst, size_t room, size_t *n_r)
+{
+	int	 rv;
+
+	assert(part->n <= UINT32_MAX);
+	in->z.next_in = (unsigned char *)(uintptr_t)part->p;
+	in->z.avail_in = (unsigned)part->n;
+	in->z.next_out = (unsigned char *)dst;
+	in->z.avail_out = (unsigned)room;
+	rv = inflate(&in->z, Z_SYNC_FLUSH);
+	*part = span_make(part->p + (part->n - in->z.avail_in), in->z.avail_in);
+	*n_r = room - in->z.avail_out;
+	if (rv == Z_STREAM_END)
+		in->why = "the stream ended";
+	else if (rv != Z_OK && rv != Z_BUF_ERROR)
+		in->why = "data error";
+	return in->why == NULL;
+}
+
+static bool
+unpack_zstd(struct inflate *in, struct span *part, char *dst, size_t room, size_t *n_r)
+{
+	ZSTD_inBuffer	 from = { part->p, part->n, 0 };
+	ZSTD_outBuffer	 to = { dst, room, 0 };
+	size_t		 rv;
+
+	/* It may stop at the end of a frame, with room and input left. */
+	do
+		rv = ZSTD_decompressStream(in->zstd, &to, &from);
+	while (!ZSTD_isError(rv) && from.pos < from.size && to.pos < to.size);
+	*part = span_make(part->p + from.pos, part->n - from.pos);
+	*n_r = to.pos;
+	if (ZSTD_isError(rv))
+		in->why = ZSTD_getErrorName(rv);	/* static */
+	return in->why == NULL;
+}
+
+/* Is what has come a whole message, when the WebSocket message has ended? */
+static bool
+is_whole(const struct inflate *in)
+{
+	return in->codec == INFLATE_ZSTD ? in->message_bytes > 0 : in->tail == 0x0000ffff;
+}
+
 enum inflate_result
 inflate_feed(struct inflate *in, struct span part, bool last, struct span *message_r)
 {
-	size_t		 room, got;
-	int		 rv;
+	size_t	 room, got;
+	char	*dst;
+	bool	 ok;
 
 	if (in->why != NULL)
 		return INFLATE_BROKEN;
@@ -151,36 +213,31 @@ inflate_feed(struct inflate *in, struct span part, bool last, struct span *messa
 		buf_reset(&in->out);
 		buf_shrink(&in->out, OUT_KEEP);
 	}
-	remember_tail(in, part);
-	if (!take_header(in, &part))
-		return broken(in, "incorrect header");
-
-	in->z.next_in = (unsigned char *)(uintptr_t)part.p;
-	assert(part.n <= UINT32_MAX);
-	in->z.avail_in = (unsigned)part.n;
+	if (in->codec == INFLATE_ZLIB) {
+		remember_tail(in, part);
+		if (!take_header(in, &part))
+			return broken(in, "incorrect header");
+	}
 	for (;;) {
-		in->z.next_out = (unsigned char *)out_room(in, &room);
+		dst = out_room(in, &room);
 		if (room > UINT32_MAX)
 			room = UINT32_MAX;
-		in->z.avail_out = (unsigned)room;
-		rv = inflate(&in->z, Z_SYNC_FLUSH);
-		got = room - in->z.avail_out;
+		ok = in->codec == INFLATE_ZSTD ? unpack_zstd(in, &part, dst, room, &got) :
+		    unpack_zlib(in, &part, dst, room, &got);
 		in->message_bytes += got;
 		if (!in->oversized)
 			buf_added(&in->out, got);
 		if (in->message_bytes > in->max_bytes)
 			in->oversized = true;
-		if (rv == Z_STREAM_END)
-			return broken(in, "the stream ended");
-		if (rv != Z_OK && rv != Z_BUF_ERROR)
-			return broken(in, "data error");
+		if (!ok)
+			return INFLATE_BROKEN;
 		if (in->message_bytes / INFLATE_BOMB_CAPS > in->max_bytes)
 			return broken(in, "a message far above every bound");
-		/* Room left: zlib has no more to say. */
-		if (in->z.avail_out > 0)
+		/* Room left: there is no more. */
+		if (got < room)
 			break;
 	}
-	if (!last || in->tail != 0x0000ffff)
+	if (!last || !is_whole(in))
 		return INFLATE_MORE;
 	in->fresh = true;
 	if (in->oversized)

@@ -1,9 +1,14 @@
 /*
- * inflate - Discord's zlib-stream: one zlib stream over the whole connection, cut into messages.
+ * inflate - Discord's zlib-stream and zstd-stream: one stream over the whole connection, cut into
+ * messages.
  *
- * The two header bytes are checked and the rest is inflated raw, which saves the checksum that
- * nobody could verify (the stream has no end).  A message ends where a WebSocket message ends
- * with 00 00 ff ff.  One context per connection: never reused, never reset.
+ * zlib: the two header bytes are checked and the rest is inflated raw, which saves the checksum
+ * that nobody could verify (the stream has no end).  A message ends where a WebSocket message ends
+ * with 00 00 ff ff.
+ * zstd: each WebSocket message is flushed whole and is one message.  What was cut off in it shows
+ * as JSON that is none.  A window above INFLATE_ZSTD_WINDOW_LOG is refused before memory is taken
+ * for it.
+ * One context per connection: never reused, never reset.
  *
  * Owner: the connection.  Pure but for memory.
  * Source: Discord docs, events/gateway, transport compression.
@@ -23,10 +28,14 @@ enum inflate_result {
 
 /* Longer than so many caps a message counts as a bomb: time is bounded too. */
 #define INFLATE_BOMB_CAPS	16
+#define INFLATE_ZSTD_WINDOW_LOG	23	/* 8 MiB, what every decoder has to take (RFC 8878) */
+
+enum inflate_codec { INFLATE_NONE, INFLATE_ZLIB, INFLATE_ZSTD };
 
 struct inflate;
 
-struct inflate	*inflate_new(size_t message_max_bytes);
+/* The codec is one of the two. */
+struct inflate	*inflate_new(enum inflate_codec, size_t message_max_bytes);
 void		 inflate_free(struct inflate **);
 /*
  * Feed a part of a WebSocket message.

@@ -78,6 +78,7 @@ struct lwsconn {
 	bool			 close_sent;
 	unsigned		 close_code;	/* ours */
 	unsigned		 peer_code;
+	unsigned		 http_status;	/* of an upgrade that was refused; 0 none */
 	char			 why[128];
 	char			*user_agent;
 	uint64_t		 phase_ms;
@@ -246,7 +247,8 @@ gone(struct lwsconn *c, const char *why)
 	if (c->why[0] == '\0')
 		(void)span_copy(span_of(why), c->why, sizeof(c->why));
 	if (!c->dropped)
-		c->ops->on_gone(c->arg, c->was_open, c->peer_code, c->why);
+		c->ops->on_gone(c->arg, c->was_open, c->was_open ? c->peer_code : c->http_status,
+		    c->why);
 }
 
 /* Not below uv_run: the connection ends now, or says its close frame first. */
@@ -353,6 +355,8 @@ note_failure(struct lwsconn *c, const char *text, size_t n)
 	unsigned	 status = c->phase == PHASE_UPGRADE && c->wsi != NULL ?
 	    lws_http_client_http_response(c->wsi) : 0;
 
+	if (status != 101)
+		c->http_status = status;
 	if (c->why[0] != '\0')
 		return;
 	if (status != 0 && status != 101)

@@ -40,7 +40,7 @@ struct lwsconn_ops {
 	void	(*on_sent)(void *arg, uint64_t cookie, struct mono when);
 	/*
 	 * Not open any more, or never was; once, then nothing more.
-	 *	code	close code of the peer; 0: none came
+	 *	code	close code of the peer, or HTTP status of the upgrade that it refused; 0: none
 	 *	why	its text, or what went wrong; valid during the call
 	 */
 	void	(*on_gone)(void *arg, bool was_open, unsigned code, const char *why);

@@ -17,6 +17,17 @@
 #include "supervisor/gateway/wire.h"
 
 #define PATH_MAX_BYTES	512
+#define ZSTD_FAILURES_MAX	2	/* then zlib, for the life of the process */
+
+static const struct codec {
+	const char		*name;		/* as the option says it */
+	const char		*query;
+	enum inflate_codec	 inflate;
+} codecs[] = {
+	{ "zlib", "&compress=zlib-stream", INFLATE_ZLIB },
+	{ "zstd", "&compress=zstd-stream", INFLATE_ZSTD },
+	{ "none", "", INFLATE_NONE },
+};
 
 struct wire {
 	struct loop		*loop;
@@ -25,7 +36,8 @@ struct wire {
 	const struct wire_ops	*ops;
 	void			*arg;
 	char			 user_agent[320];
-	bool			 compressed;
+	const struct codec	*codec;		/* of the next connection */
+	unsigned		 zstd_failures;
 	struct lwsloop		*ll;		/* made at the first dial */
 
 	/* The attempt, then the connection. */
@@ -65,9 +77,19 @@ on_open(void *arg)
 	struct wire	*w = arg;
 
 	w->open = true;
-	log_info("%s open host=%s addr=%s tls=%s", w->tag, w->to.host, w->addrs.addr[w->addr_at],
-	    w->to.tls ? "yes" : "no");
+	log_info("%s open host=%s addr=%s tls=%s compress=%s", w->tag, w->to.host,
+	    w->addrs.addr[w->addr_at], w->to.tls ? "yes" : "no", w->codec->name);
 	w->ops->on_open(w->arg);
+}
+
+/* The other end, or something between, may not speak zstd, or not as we do. */
+static void
+codec_failed(struct wire *w)
+{
+	if (w->codec->inflate != INFLATE_ZSTD || ++w->zstd_failures < ZSTD_FAILURES_MAX)
+		return;
+	w->codec = &codecs[0];
+	log_warnx("%s zstd failed %u times: zlib from now on", w->tag, w->zstd_failures);
 }
 
 static void
@@ -88,6 +110,7 @@ on_frame(void *arg, struct span part, bool last, bool binary)
 		w->ops->on_oversized(w->arg, frames_message_bytes(&w->frames));
 		break;
 	case INFLATE_BROKEN:
+		codec_failed(w);
 		w->ops->on_broken(w->arg, frames_why(&w->frames));
 		break;
 	}
@@ -119,6 +142,8 @@ on_gone(void *arg, bool was_open, unsigned code, const char *why)
 	    w->addrs.addr[w->addr_at], (unsigned)w->to.port);
 	if (w->addr_at == 0)	/* the first address is the one that should work */
 		trouble(w, "cannot connect: %s", why);
+	if (code >= 400 && code < 500 && code != 429)
+		codec_failed(w);	/* the query is not to its liking */
 	lwsconn_drop(&w->conn, SESS_CLOSE_DROP);
 	w->addr_at++;
 	dial_next(w);
@@ -208,7 +233,7 @@ aim(struct wire *w, const char *url)
 	 */
 	n = snprintf(w->path, sizeof(w->path), "%s%.*s?v=10&encoding=json%s",
 	    path_n == 0 ? "/" : "", (int)path_n, w->to.rest,
-	    w->compressed ? "&compress=zlib-stream" : "");
+	    w->codec->query);
 	return n > 0 && (size_t)n < sizeof(w->path);
 }
 
@@ -218,7 +243,7 @@ wire_dial(struct wire *w, const char *url, const char *tag)
 	assert(w->conn == NULL && w->query == NULL);
 	(void)snprintf(w->tag, sizeof(w->tag), "%s", tag);
 	w->open = false;
-	frames_begin(&w->frames, w->compressed);
+	frames_begin(&w->frames, w->codec->inflate);
 	if (!aim(w, url)) {
 		log_warnx("%s gateway URL is not usable", w->tag);
 		trouble(w, "gateway URL is not usable");
@@ -291,7 +316,9 @@ wire_new(struct loop *loop, struct resolve *resolve, const struct cfg *cfg,
 	w->ops = ops;
 	w->arg = arg;
 	w->no_dial = (struct loop_job){ .fn = no_dial, .arg = w };
-	w->compressed = strcmp(cfg->compress, "none") != 0;
+	w->codec = codecs;
+	while (strcmp(w->codec->name, cfg->compress) != 0)
+		w->codec++;
 	(void)snprintf(w->user_agent, sizeof(w->user_agent), "DiscordBot (%s, %s)",
 	    cfg->user_agent_url, BULKHEAD_VERSION);
 	frames_init(&w->frames, WIRE_MESSAGE_MAX_BYTES);

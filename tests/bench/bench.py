@@ -152,6 +152,7 @@ FLOODS = {
     "no pool wants the event, zlib-stream": ("zlib", False, False),
     "supervisor + echo worker, plain": ("plain", True, False),
     "supervisor + echo worker, zlib-stream": ("zlib", True, False),
+    "supervisor + echo worker, zstd-stream": ("zstd", True, False),
     "supervisor + echo worker, zlib-stream, 1 % pings": ("zlib", True, True),
 }
 
@@ -235,7 +236,8 @@ def main():
     finally:
         flood.close()
     print(f"## bench of {commit()}\n\n{args.reps} repetitions, min / median / max; events of {flood.about['mean_bytes']} bytes of"
-          f" JSON, {flood.about['mean_packed_bytes']} on the wire with zlib; no TLS, loopback, nothing pinned.")
+          f" JSON, {flood.about['mean_packed_bytes']} on the wire with zlib,"
+          f" {flood.about['mean_zstd_bytes']} with zstd; no TLS, loopback, nothing pinned.")
     for table in [*tables.values(), latency, starts, memories]:
         table.print()
 

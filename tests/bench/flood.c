@@ -3,9 +3,9 @@
  *
  * One thread, plain sockets on 127.0.0.1, one port for both protocols, no code of the product's.
  * Every event is encoded before the client starts: distinct MESSAGE_CREATE, as WebSocket frames,
- * plain and as zlib-stream, in one piece that send(2) takes from.  The compressed pool is cut into
- * runs; each begins with an empty window, so that between two runs anything may be said to the
- * client and any run may follow another.
+ * plain, as zlib-stream and as zstd-stream, in one piece that send(2) takes from.  The compressed
+ * pools are cut into runs; each begins with an empty window (zstd: is a frame), so that between two
+ * runs anything may be said to the client and any run may follow another.
  *
  * Driven by lines on standard input, answers with one JSON object per line:
  *	flood WARM N PINGS BY SETTLE_MS PID...
@@ -37,6 +37,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <zlib.h>
+#include <zstd.h>
 
 #define POOL_EVENTS	98304u	/* above what the product remembers: none is a duplicate */
 #define PING_EVENTS	32768u
@@ -64,9 +65,12 @@ struct pool {
 	unsigned	 n;
 };
 
+enum codec { PLAIN, ZLIB, ZSTD };
+
 struct conn {
 	int		 fd;
-	bool		 ws, zlib, shut, wants_out;
+	bool		 ws, shut, wants_out;
+	enum codec	 codec;
 	struct bytes	 in, out;
 	size_t		 out_off;
 };
@@ -77,7 +81,7 @@ static struct {
 	int		 ep, port;
 	struct conn	*gw;			/* the newest gateway connection that identified */
 	z_stream	 z;			/* of what is encoded while it runs */
-	struct pool	 plain, packed, pings;
+	struct pool	 plain, packed, zstd, pings;
 	uint64_t	 rng;
 
 	enum phase	 phase;
@@ -272,20 +276,49 @@ deflate_to(z_stream *z, struct bytes *out, const char *p, size_t n)
 	out->n += most - z->avail_out;
 }
 
+/* The same as zstd does it; how: flush, or the end of its frame. */
 static void
-add_frame(struct bytes *out, bool zlib, z_stream *z, const char *p, size_t n)
+zstd_to(ZSTD_CCtx *z, ZSTD_EndDirective how, struct bytes *out, const char *p, size_t n)
+{
+	size_t		 most = ZSTD_compressBound(n) + 64;
+	ZSTD_inBuffer	 from = { p, n, 0 };
+	ZSTD_outBuffer	 to = { room(out, most), most, 0 };
+
+	if (ZSTD_compressStream2(z, &to, &from, how) != 0)
+		errx(1, "zstd");
+	out->n += to.pos;
+}
+
+static void
+add_packed(struct bytes *out, const struct bytes *packed)
+{
+	add_head(out, 2, packed->n);
+	add(out, packed->p, packed->n);
+}
+
+static void
+add_frame(struct bytes *out, z_stream *z, const char *p, size_t n)
 {
 	static struct bytes	 packed;
 
-	if (!zlib) {
+	if (z == NULL) {
 		add_head(out, 1, n);
 		add(out, p, n);
 		return;
 	}
 	packed.n = 0;
 	deflate_to(z, &packed, p, n);
-	add_head(out, 2, packed.n);
-	add(out, packed.p, packed.n);
+	add_packed(out, &packed);
+}
+
+static void
+add_zstd_frame(struct bytes *out, ZSTD_CCtx *z, ZSTD_EndDirective how, const char *p, size_t n)
+{
+	static struct bytes	 packed;
+
+	packed.n = 0;
+	zstd_to(z, how, &packed, p, n);
+	add_packed(out, &packed);
 }
 
 static uint64_t
@@ -294,10 +327,12 @@ pool_s(unsigned i)
 	return S_FLOOD + 2 * (uint64_t)i;
 }
 
-/* plain may be NULL. */
+/* plain and zstd may be NULL. */
 static void
-encode(struct pool *plain, struct pool *packed, unsigned n, uint64_t id, bool pings, size_t *mean_r)
+encode(struct pool *plain, struct pool *packed, struct pool *zstd, unsigned n, uint64_t id,
+    bool pings, size_t *mean_r)
 {
+	ZSTD_CCtx		*zs = ZSTD_createCCtx();	/* level 3 */
 	static struct bytes	 text;
 	z_stream		 z = { 0 };
 	size_t			 sum = 0;
@@ -313,14 +348,22 @@ encode(struct pool *plain, struct pool *packed, unsigned n, uint64_t id, bool pi
 		sum += text.n;
 		if (plain != NULL) {
 			plain->at[i] = plain->b.n;
-			add_frame(&plain->b, false, NULL, text.p, text.n);
+			add_frame(&plain->b, NULL, text.p, text.n);
+		}
+		if (zstd != NULL) {
+			zstd->at[i] = zstd->b.n;
+			add_zstd_frame(&zstd->b, zs, i % RUN == RUN - 1 ? ZSTD_e_end : ZSTD_e_flush,
+			    text.p, text.n);
 		}
 		if (i % RUN == 0)
 			deflateReset(&z);
 		packed->at[i] = packed->b.n;
-		add_frame(&packed->b, true, &z, text.p, text.n);
+		add_frame(&packed->b, &z, text.p, text.n);
 	}
 	deflateEnd(&z);
+	ZSTD_freeCCtx(zs);
+	if (zstd != NULL)
+		zstd->at[zstd->n = n] = zstd->b.n;
 	if (plain != NULL)
 		plain->at[plain->n = n] = plain->b.n;
 	packed->at[packed->n = n] = packed->b.n;
@@ -343,9 +386,16 @@ interest(struct conn *c, bool out)
 static void
 say(struct conn *c, const char *p, size_t n)
 {
-	if (c->zlib)
+	if (c->codec == ZSTD) {
+		ZSTD_CCtx	*zs = ZSTD_createCCtx();
+
+		add_zstd_frame(&c->out, zs, ZSTD_e_end, p, n);
+		ZSTD_freeCCtx(zs);
+		return;
+	}
+	if (c->codec == ZLIB)
 		deflateReset(&g.z);
-	add_frame(&c->out, c->zlib, &g.z, p, n);
+	add_frame(&c->out, c->codec == ZLIB ? &g.z : NULL, p, n);
 }
 
 static void __attribute__((format(printf, 2, 3)))
@@ -598,13 +648,14 @@ upgrade(struct conn *c, const char *head)
 	SHA1((unsigned char *)joined, strlen(joined), digest);
 	EVP_EncodeBlock(text, digest, sizeof(digest));
 	c->ws = true;
-	c->zlib = strstr(head, "compress=zlib-stream") != NULL;
+	c->codec = strstr(head, "compress=zlib-stream") != NULL ? ZLIB :
+	    strstr(head, "compress=zstd-stream") != NULL ? ZSTD : PLAIN;
 	addf(&c->out,
 	    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 	    "Sec-WebSocket-Accept: %s\r\n\r\n",
 	    text);
 	(void)flush(c);
-	if (c->zlib) {
+	if (c->codec == ZLIB) {
 		/* The header rides in front of the first message; g.z and the pools are raw. */
 		static struct bytes	 first;
 		static const char	 hello[] =
@@ -825,8 +876,9 @@ command(char *line)
 		g.by_beat = by != NULL && strcmp(by, "beat") == 0;
 		g.settle_ms = number(&line);
 		take_pids(&line);
-		g.pool = g.with_pings ? &g.pings : g.gw->zlib ? &g.packed : &g.plain;
-		if ((g.with_pings && !g.gw->zlib) || g.warm % RUN != 0 || g.n % RUN != 0 ||
+		g.pool = g.with_pings ? &g.pings : g.gw->codec == ZLIB ? &g.packed :
+		    g.gw->codec == ZSTD ? &g.zstd : &g.plain;
+		if ((g.with_pings && g.gw->codec != ZLIB) || g.warm % RUN != 0 || g.n % RUN != 0 ||
 		    g.warm + g.n > g.pool->n) {
 			printf("{\"error\":\"no such flood\"}\n");
 			return;
@@ -895,8 +947,8 @@ main(void)
 	g.rng = 0x9e3779b97f4a7c15ull;
 	if (deflateInit2(&g.z, 1, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY) != Z_OK)
 		errx(1, "deflateInit2");
-	encode(&g.plain, &g.packed, POOL_EVENTS, ID_BASE, false, &mean);
-	encode(NULL, &g.pings, PING_EVENTS, ID_BASE + (1ull << 50), true, &mean_pings);
+	encode(&g.plain, &g.packed, &g.zstd, POOL_EVENTS, ID_BASE, false, &mean);
+	encode(NULL, &g.pings, NULL, PING_EVENTS, ID_BASE + (1ull << 50), true, &mean_pings);
 
 	g.ep = epoll_create1(EPOLL_CLOEXEC);
 	listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -909,8 +961,8 @@ main(void)
 	epoll_ctl(g.ep, EPOLL_CTL_ADD, listener, &ev);
 	ev.data.ptr = &marks[1];
 	epoll_ctl(g.ep, EPOLL_CTL_ADD, STDIN_FILENO, &ev);
-	printf("{\"port\":%d,\"mean_bytes\":%zu,\"mean_packed_bytes\":%zu}\n", g.port, mean,
-	    g.packed.b.n / POOL_EVENTS);
+	printf("{\"port\":%d,\"mean_bytes\":%zu,\"mean_packed_bytes\":%zu,\"mean_zstd_bytes\":%zu}\n",
+	    g.port, mean, g.packed.b.n / POOL_EVENTS, g.zstd.b.n / POOL_EVENTS);
 
 	for (;;) {
 		n = epoll_wait(g.ep, evs, 16, patience());

@@ -5,7 +5,7 @@
  * receive, take WebSocket frames apart, inflate, find t, s and op.  With "answer" it also looks for
  * !ping in each event and POSTs the answer over a connection that it keeps; only then can it end a
  * flood by POST and be paced.
- *	floor PORT plain|zlib [answer]
+ *	floor PORT plain|zlib|zstd [answer]
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -20,13 +20,15 @@
 #include <string.h>
 #include <unistd.h>
 #include <zlib.h>
+#include <zstd.h>
 
 #define IN_BYTES	(320u << 10)
 #define OUT_BYTES	(1u << 20)
 
 static int		 gw, rest = -1, port;
-static bool		 packed, answers;
+static bool		 packed, answers;	/* packed: zlib */
 static z_stream		 z;
+static ZSTD_DCtx	*zstd;			/* NULL: not asked for */
 static char		 in[IN_BYTES], out[OUT_BYTES + 1];
 static volatile uint64_t	 seen;	/* keeps the compiler from dropping the scan */
 
@@ -120,6 +122,17 @@ payload(char *p, size_t n)
 {
 	size_t	 got;
 
+	if (zstd != NULL) {
+		ZSTD_inBuffer	 from = { p, n, 0 };
+		ZSTD_outBuffer	 to = { out, OUT_BYTES, 0 };
+
+		while (from.pos < from.size)
+			if (ZSTD_isError(ZSTD_decompressStream(zstd, &to, &from)))
+				errx(1, "zstd");
+		out[to.pos] = '\0';
+		message(out, to.pos);
+		return;
+	}
 	if (!packed) {
 		message(p, n);
 		return;
@@ -144,10 +157,12 @@ main(int argc, char **argv)
 	bool	 first = true;
 
 	if (argc < 3)
-		errx(64, "usage: floor PORT plain|zlib [answer]");
+		errx(64, "usage: floor PORT plain|zlib|zstd [answer]");
 	port = atoi(argv[1]);
 	packed = strcmp(argv[2], "zlib") == 0;
 	answers = argc > 3;
+	if (strcmp(argv[2], "zstd") == 0 && (zstd = ZSTD_createDCtx()) == NULL)
+		errx(1, "ZSTD_createDCtx");
 	if (inflateInit2(&z, -15) != Z_OK)
 		errx(1, "inflateInit2");
 	gw = dial();
@@ -155,7 +170,7 @@ main(int argc, char **argv)
 	    "GET /?v=10&encoding=json%s HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
 	    "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
 	    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-	    packed ? "&compress=zlib-stream" : "");
+	    packed ? "&compress=zlib-stream" : zstd != NULL ? "&compress=zstd-stream" : "");
 	send_all(gw, text, strlen(text));
 	while (memmem(in, have, "\r\n\r\n", 4) == NULL) {
 		if ((got = recv(gw, in + have, IN_BYTES - have, 0)) <= 0)

@@ -4,6 +4,8 @@
  * First byte even: the rest is a stream as it comes from the network, fed in parts; the bytes must
  * be those that zlib's own zlib decoder finds.  Odd: the rest is text, deflated as messages and
  * fed in parts; each must come back, or be oversized exactly when it is.
+ * A first byte of 0xfc or above: the rest is a zstd stream as it comes from the network; what comes
+ * out in one piece comes out in parts, and nothing is held beyond the cap.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -49,7 +51,7 @@ reference(const uint8_t *data, size_t n, struct buf *out)
 static void
 from_network(const uint8_t *data, size_t n)
 {
-	struct inflate	*in = inflate_new(MAX_BYTES);
+	struct inflate	*in = inflate_new(INFLATE_ZLIB, MAX_BYTES);
 	struct buf	 mine = { 0 }, theirs = { 0 };
 	struct span	 message;
 	bool		 kept = true;
@@ -89,7 +91,7 @@ from_network(const uint8_t *data, size_t n)
 static void
 from_text(const uint8_t *data, size_t n)
 {
-	struct inflate	*in = inflate_new(MAX_BYTES);
+	struct inflate	*in = inflate_new(INFLATE_ZLIB, MAX_BYTES);
 	z_stream	 z = { 0 };
 
 	CHECK(deflateInit(&z, 6) == Z_OK);
@@ -135,13 +137,49 @@ from_text(const uint8_t *data, size_t n)
 	inflate_free(&in);
 }
 
+/* All bytes that come out; false: broken. */
+static bool
+all_of_zstd(const uint8_t *data, size_t n, bool in_parts, struct buf *out)
+{
+	struct inflate	*in = inflate_new(INFLATE_ZSTD, MAX_BYTES);
+	struct span	 message;
+	enum inflate_result rv = INFLATE_MORE;
+
+	for (size_t at = 0, part; at < n && rv != INFLATE_BROKEN; at += part) {
+		part = in_parts ? some(n - at) : n;
+		rv = inflate_feed(in, span_make((const char *)data + at, part), at + part == n,
+		    &message);
+		CHECK(inflate_held_bytes(in) <= 64u << 10);
+	}
+	if (rv == INFLATE_MESSAGE) {
+		CHECK(message.n <= MAX_BYTES && message.n == inflate_message_bytes(in));
+		buf_add_span(out, message);
+	}
+	inflate_free(&in);
+	return rv != INFLATE_BROKEN;
+}
+
+static void
+from_network_zstd(const uint8_t *data, size_t n)
+{
+	struct buf	 whole = { 0 }, parts = { 0 };
+	bool		 ok = all_of_zstd(data, n, false, &whole);
+
+	CHECK(all_of_zstd(data, n, true, &parts) == ok);
+	CHECK(span_eq(buf_span(&whole), buf_span(&parts)));
+	buf_fini(&whole);
+	buf_fini(&parts);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	if (n < 2)
 		return 0;
 	seed = data[0] * 2654435761u + (uint32_t)n;
-	if (data[0] % 2 == 0)
+	if (data[0] >= 0xfc)
+		from_network_zstd(data + 1, n - 1);
+	else if (data[0] % 2 == 0)
 		from_network(data + 1, n - 1);
 	else
 		from_text(data + 1, n - 1);

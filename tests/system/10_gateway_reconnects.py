@@ -36,8 +36,9 @@ FRESH = {
 }
 
 
-# The codec matters to two of them.
-@pytest.mark.parametrize("name, compress", [(name, "zlib") for name in RESUMABLE] + [("reset", "none"), ("op 7", "none")])
+# The codec matters to few of them.
+@pytest.mark.parametrize("name, compress", [(name, "zlib") for name in RESUMABLE] + [("reset", "none"), ("op 7", "none")] + [
+    ("half a frame, then reset", "zstd"), ("op 7", "zstd")])
 def test_resumes(polite, bots, name, compress):
     bot = bots(polite, compress=compress)
     bot.start().ready()
@@ -50,6 +51,18 @@ def test_resumes(polite, bots, name, compress):
     answered(polite, polite.channels[2])
     assert len(polite.identifies) == 1 and len(polite.resumes) >= 1
     assert len(polite.answers()) == 3
+    spoken = {"none": None, "zlib": "zlib-stream", "zstd": "zstd-stream"}[compress]
+    assert {c["compress"] for c in polite.connections} == {spoken}, "the same on every connection"
+
+
+def test_zstd_is_given_up_where_it_is_not_spoken(bots):
+    with threaded.Fake(polite=True, zstd=False) as fake:
+        bot = bots(fake, compress="zstd")
+        bot.start().ready(20)
+        answered(fake, fake.channels[0])
+        assert [c["compress"] for c in fake.connections] == ["zlib-stream"]
+        assert len(fake.faults) == 2, "asked for twice, not for ever"
+        assert "zstd failed 2 times: zlib from now on" in bot.log()
 
 
 @pytest.mark.parametrize("name", FRESH)

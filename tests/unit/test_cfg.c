@@ -418,7 +418,7 @@ static const struct { const char *text, *want; } mistakes[] = {
 	{ TOKEN "journal = 5G\n" POOL, "b.conf:2: \"journal\" is 5G, at most 4G" },
 	{ TOKEN "journal = 1\n" POOL, "b.conf:2: \"journal\" is 1, at least 64K" },
 	{ TOKEN "content = maybe\n" POOL, "b.conf:2: \"content\" is \"maybe\", not true or false" },
-	{ TOKEN "compress = zstd\n" POOL, "b.conf:2: \"compress\" is neither zlib nor none: \"zstd\"" },
+	{ TOKEN "compress = gzip\n" POOL, "b.conf:2: \"compress\" is none of zlib, zstd, none: \"gzip\"" },
 	{ TOKEN "log_level = loud\n" POOL,
 	  "b.conf:2: \"log_level\" is none of debug, info, notice, warning, err: \"loud\"" },
 	{ TOKEN "runtime_dir = \"run\"\n" POOL, "b.conf:2: \"runtime_dir\" is not an absolute path: \"run\"" },

@@ -20,7 +20,7 @@ setup(void **state)
 {
 	(void)state;
 	frames_init(&f, MAX);
-	frames_begin(&f, true);
+	frames_begin(&f, INFLATE_ZLIB);
 	return 0;
 }
 
@@ -124,14 +124,14 @@ both_kinds(void **state)
 	assert_int_equal(frames_feed(&f, in, true, true, &message), INFLATE_BROKEN);
 	assert_string_equal(frames_why(&f), "data error");
 	assert_int_equal(plain("{\"half", false, &message), INFLATE_MORE);
-	frames_begin(&f, true);
+	frames_begin(&f, INFLATE_ZLIB);
 	assert_int_equal(frames_feed(&f, in, true, true, &message), INFLATE_MESSAGE);
 	assert_true(span_is(message, "{\"op\":10}"));
 	assert_int_equal(plain("{}", true, &message), INFLATE_MESSAGE);
 	assert_true(span_is(message, "{}"));
 
 	/* Where nothing was agreed on, binary is plain. */
-	frames_begin(&f, false);
+	frames_begin(&f, INFLATE_NONE);
 	assert_int_equal(frames_feed(&f, SPAN("{}"), true, true, &message), INFLATE_MESSAGE);
 	assert_true(span_is(message, "{}"));
 }

@@ -1,5 +1,5 @@
 /*
- * inflate: the published vectors, messages in any cut, the cap, what is no stream.
+ * inflate: the published vectors, messages in any cut, the cap, what is no stream; zstd beside zlib.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,6 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 #include <zlib.h>
+#include <zstd.h>
 
 #include "common/mem.h"
 #include "supervisor/gateway/inflate.h"
@@ -61,7 +62,7 @@ static void
 vectors(void **state)
 {
 	char		 bytes[256];
-	struct inflate	*in = inflate_new(CAP);
+	struct inflate	*in = inflate_new(INFLATE_ZLIB, CAP);
 	struct span	 message;
 
 	(void)state;
@@ -78,7 +79,7 @@ static void
 second_alone_fails(void **state)
 {
 	char		 bytes[256];
-	struct inflate	*in = inflate_new(CAP);
+	struct inflate	*in = inflate_new(INFLATE_ZLIB, CAP);
 	struct span	 message;
 
 	(void)state;
@@ -101,7 +102,7 @@ any_cut(void **state)
 	(void)state;
 	for (size_t a = 0; a <= all.n; a++)
 		for (int last = 0; last <= 1; last++) {
-			struct inflate	*in = inflate_new(CAP);
+			struct inflate	*in = inflate_new(INFLATE_ZLIB, CAP);
 
 			if (a == all.n)
 				last = 0;
@@ -125,7 +126,7 @@ sizes(void **state)
 {
 	static const size_t size[] = { 1, 60, 65535, 65536, 65537, 131072, 1000000, 5000000, 30,
 	    70000, 30 };
-	struct inflate	*in = inflate_new(CAP);
+	struct inflate	*in = inflate_new(INFLATE_ZLIB, CAP);
 	struct buf	 packed = { 0 };
 	struct span	 message;
 	z_stream	 z = { 0 };
@@ -165,7 +166,7 @@ oversized(void **state)
 {
 	enum { MAX = 100000 };
 	static const size_t size[] = { MAX - 1, MAX, MAX + 1, 10, 5 * MAX, MAX, 10 };
-	struct inflate	*in = inflate_new(MAX);
+	struct inflate	*in = inflate_new(INFLATE_ZLIB, MAX);
 	struct buf	 packed = { 0 };
 	struct span	 message;
 	z_stream	 z = { 0 };
@@ -198,7 +199,7 @@ static void
 bomb(void **state)
 {
 	enum { MAX = 1000 };
-	struct inflate	*in = inflate_new(MAX);
+	struct inflate	*in = inflate_new(INFLATE_ZLIB, MAX);
 	struct buf	 packed = { 0 };
 	struct span	 message;
 	z_stream	 z = { 0 };
@@ -213,6 +214,146 @@ bomb(void **state)
 	free(text);
 	buf_fini(&packed);
 	inflate_free(&in);
+}
+
+/* ---- zstd ---- */
+
+static void
+zstd_packed(ZSTD_CCtx *z, struct span text, ZSTD_EndDirective how, struct buf *out)
+{
+	ZSTD_inBuffer	 from = { text.p, text.n, 0 };
+	ZSTD_outBuffer	 to = { NULL, ZSTD_compressBound(text.n) + 64, 0 };
+
+	buf_reset(out);
+	to.dst = buf_room(out, to.size);
+	assert_int_equal(ZSTD_compressStream2(z, &to, &from, how), 0);
+	assert_int_equal(from.pos, from.size);
+	buf_added(out, to.pos);
+}
+
+static char *
+some_text(size_t n)
+{
+	char		*text = mem_alloc(n);
+	uint32_t	 x = (uint32_t)n;
+
+	for (size_t k = 0; k < n; k++) {
+		x = x * 1664525 + 1013904223;
+		text[k] = k % 3 == 0 ? (char)('a' + (x >> 27)) : 'x';
+	}
+	return text;
+}
+
+/* Sizes around the buffer's steps and zstd's blocks, each in parts of its own; one stream. */
+static void
+zstd_sizes(void **state)
+{
+	static const size_t size[] = { 1, 60, 65535, 65536, 65537, 131072, 131073, 1000000, 5000000,
+	    30, 70000, 30 };
+	static const size_t part[] = { SIZE_MAX, 1000, 7, 1 };
+	struct inflate	*in = inflate_new(INFLATE_ZSTD, CAP);
+	struct buf	 packed = { 0 };
+	struct span	 message, all;
+	ZSTD_CCtx	*z = ZSTD_createCCtx();
+	enum inflate_result rv = INFLATE_MORE;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(size) / sizeof(size[0]); i++) {
+		char	*text = some_text(size[i]);
+		size_t	 step = part[i % 4];
+
+		zstd_packed(z, span_make(text, size[i]), ZSTD_e_flush, &packed);
+		all = buf_span(&packed);
+		for (size_t at = 0, n; at < all.n; at += n) {
+			n = all.n - at < step ? all.n - at : step;
+			rv = inflate_feed(in, span_make(all.p + at, n), at + n == all.n, &message);
+			assert_int_equal(rv, at + n == all.n ? INFLATE_MESSAGE : INFLATE_MORE);
+		}
+		assert_int_equal(rv, INFLATE_MESSAGE);
+		assert_true(span_eq(message, span_make(text, size[i])));
+		assert_int_equal(inflate_message_bytes(in), size[i]);
+		free(text);
+	}
+	assert_true(inflate_held_bytes(in) <= 1u << 20);
+	ZSTD_freeCCtx(z);
+	buf_fini(&packed);
+	inflate_free(&in);
+}
+
+/* A peer may end a frame and begin another. */
+static void
+zstd_frames(void **state)
+{
+	struct inflate	*in = inflate_new(INFLATE_ZSTD, CAP);
+	struct buf	 packed = { 0 };
+	struct span	 message;
+	ZSTD_CCtx	*z = ZSTD_createCCtx();
+
+	(void)state;
+	for (int i = 0; i < 6; i++) {
+		zstd_packed(z, SPAN("{\"op\":11}"), i % 2 == 0 ? ZSTD_e_end : ZSTD_e_flush, &packed);
+		assert_int_equal(inflate_feed(in, buf_span(&packed), true, &message),
+		    INFLATE_MESSAGE);
+		assert_true(span_is(message, "{\"op\":11}"));
+	}
+	assert_int_equal(inflate_feed(in, SPAN_NONE, true, &message), INFLATE_MORE);
+	ZSTD_freeCCtx(z);
+	buf_fini(&packed);
+	inflate_free(&in);
+}
+
+/* Above the cap: thrown away, the context goes on; far above it: broken. */
+static void
+zstd_oversized(void **state)
+{
+	enum { MAX = 100000 };
+	static const size_t size[] = { MAX - 1, MAX, MAX + 1, 10, 5 * MAX, MAX, 10, 100 * MAX };
+	struct inflate	*in = inflate_new(INFLATE_ZSTD, MAX);
+	struct buf	 packed = { 0 };
+	struct span	 message;
+	ZSTD_CCtx	*z = ZSTD_createCCtx();
+	char		*text = mem_alloc(100 * MAX);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(size) / sizeof(size[0]); i++) {
+		memset(text, 'a' + (int)i, size[i]);
+		zstd_packed(z, span_make(text, size[i]), ZSTD_e_flush, &packed);
+		assert_int_equal(inflate_feed(in, buf_span(&packed), true, &message),
+		    size[i] == 100 * MAX ? INFLATE_BROKEN :
+		    size[i] > MAX ? INFLATE_OVERSIZED : INFLATE_MESSAGE);
+		if (size[i] <= MAX)
+			assert_true(span_eq(message, span_make(text, size[i])));
+		assert_true(inflate_held_bytes(in) < 3 * MAX);
+	}
+	assert_string_equal(inflate_why(in), "a message far above every bound");
+	ZSTD_freeCCtx(z);
+	free(text);
+	buf_fini(&packed);
+	inflate_free(&in);
+}
+
+/* Neither JSON nor zlib is a frame; a window of 16 MiB is refused before memory is taken for it. */
+static void
+zstd_no_stream(void **state)
+{
+	static const char *const	 hex[] = {
+		"7b226f70223a31307d", "789caa562a51b2ca2b", "1f8b0800000000000003",
+		"28b52ffd00705500007b7d0a", "28b52ffd2000ffffffff",
+	};
+	char		 bytes[64];
+	struct span	 message;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(hex) / sizeof(hex[0]); i++) {
+		struct inflate	*in = inflate_new(INFLATE_ZSTD, CAP);
+
+		assert_int_equal(inflate_feed(in, unhex(hex[i], bytes), true, &message),
+		    INFLATE_BROKEN);
+		assert_true(inflate_why(in)[0] != '\0');
+		assert_int_equal(inflate_feed(in, unhex(hex[i], bytes), true, &message),
+		    INFLATE_BROKEN);
+		inflate_free(&in);
+	}
 }
 
 static void
@@ -232,7 +373,7 @@ no_stream(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
-		struct inflate	*in = inflate_new(CAP);
+		struct inflate	*in = inflate_new(INFLATE_ZLIB, CAP);
 
 		assert_int_equal(inflate_feed(in, unhex(row[i].hex, bytes), true, &message),
 		    INFLATE_BROKEN);
@@ -252,6 +393,10 @@ main(void)
 		cmocka_unit_test(oversized),
 		cmocka_unit_test(bomb),
 		cmocka_unit_test(no_stream),
+		cmocka_unit_test(zstd_sizes),
+		cmocka_unit_test(zstd_frames),
+		cmocka_unit_test(zstd_oversized),
+		cmocka_unit_test(zstd_no_stream),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,7 +7,7 @@ import zlib
 
 from aiohttp import WSMsgType, web
 
-from . import wsframe
+from . import wsframe, zstdstream
 from .options import INTENTS_ALL
 
 MAX_PAYLOAD = 4096
@@ -29,7 +29,12 @@ class Connection:
         query = request.query
         self.version = query.get("v")
         self.compress = query.get("compress")
-        self.deflate = zlib.compressobj(3) if self.compress == "zlib-stream" else None
+        self.pack = None                # what makes a message of the stream of bytes
+        if self.compress == "zlib-stream":
+            deflate = zlib.compressobj(3)
+            self.pack = lambda data: deflate.compress(data) + deflate.flush(zlib.Z_SYNC_FLUSH)
+        elif self.compress == "zstd-stream":
+            self.pack = zstdstream.Compressor().message
         self.blobs = False              # Identify.compress
         self.session = None
         self.closing = None             # the code that we sent
@@ -65,9 +70,9 @@ class Connection:
 
     def write(self, payload, event, replay):
         opcode = wsframe.TEXT
-        if self.deflate is not None:
+        if self.pack is not None:
             opcode = wsframe.BINARY
-            payload = self.deflate.compress(payload) + self.deflate.flush(zlib.Z_SYNC_FLUSH)
+            payload = self.pack(payload)
         elif self.blobs and len(payload) > 1024:
             opcode = wsframe.BINARY
             payload = zlib.compress(payload)
@@ -290,7 +295,7 @@ class Connection:
             return self.invalidate(False)
         if gateway.faults.take("no_ready"):
             return None
-        self.blobs = bool(d.get("compress")) and self.deflate is None
+        self.blobs = bool(d.get("compress")) and self.pack is None
         return gateway.begin(self, d["intents"], d.get("shard"))
 
     def on_resume(self, d, now):

@@ -26,6 +26,7 @@ INTENTS = {
     "CHANNEL_DELETE": (1 << 0, 1 << 0),
     "INTERACTION_CREATE": (0, 0),       # comes without asking
 }
+SPOKEN = {"zlib-stream", "zstd-stream"}
 MEMBERS_EVERY_S = 30.0
 MEMBERS_MATCHED = 100
 NONCE_BYTES = 32
@@ -67,7 +68,10 @@ class Gateway:
         if self.faults.refuses():
             wsframe.reset(request.transport)
             return web.Response(status=503)
-        if query.get("encoding", "json") != "json" or query.get("compress", "zlib-stream") != "zlib-stream":
+        if query.get("compress") == "zstd-stream" and not self.opts.zstd:
+            self.records.add("faults", name="zstd refused")
+            return web.Response(status=400)
+        if query.get("encoding", "json") != "json" or query.get("compress", "zlib-stream") not in SPOKEN:
             self.records.add("violations", kind="gateway", what=f"not spoken here: {dict(query)}")
             return web.Response(status=400, text="encoding or compression not spoken by this fake")
         conn = Connection(self, request)

@@ -51,6 +51,7 @@ class Options:
     reconnect_grace_s: float = 5.0  # op 7, then this long, then the fake closes
     send_limit: int = 120
     send_window_s: float = 60.0
+    zstd: bool = True               # False: an upgrade that asks for zstd-stream is answered with 400
     fragment_bytes: int = 16384     # longer messages go out in frames of a quarter of it; 0: never
     outbox_bytes: int = 64 << 20    # a client that reads slower than this is cut off
 
