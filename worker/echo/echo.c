@@ -80,6 +80,14 @@ on_message(struct scope *s, json_t *m)
 		(void)recite(s, strtoull(channel, NULL, 10), strtoull(id, NULL, 10), content);
 }
 
+static bool
+is_next(const char *p, const char *end, const char *word)
+{
+	size_t	 n = strlen(word);
+
+	return (size_t)(end - p) >= n && memcmp(p, word, n) == 0;
+}
+
 /*
  * Nearly no message is for us: only of one that may be is a tree made.  An escape may spell
  * anything.
@@ -89,8 +97,12 @@ may_be_ours(struct span body)
 {
 	const char	*p = body.p, *end = body.p + body.n;
 
-	if (memmem(body.p, body.n, "!ping", 5) != NULL || memmem(body.p, body.n, "!stream", 7) != NULL)
-		return true;
+	while ((p = memchr(p, '!', (size_t)(end - p))) != NULL) {
+		p++;
+		if (is_next(p, end, "ping") || is_next(p, end, "stream"))
+			return true;
+	}
+	p = body.p;
 	while ((p = memchr(p, '\\', (size_t)(end - p))) != NULL && end - p >= 2) {
 		if (p[1] == 'u')
 			return true;
