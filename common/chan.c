@@ -18,7 +18,7 @@
 #define HEAD_BYTES	4
 #define TURN_BYTES	(256u * 1024)	/* most that one peer is read in one turn */
 #define READ_BYTES	(32u * 1024)	/* at a time, unless the frame is known to be longer */
-#define KEEP_BYTES	(64u * 1024)	/* what an idle buffer keeps */
+#define KEEP_BYTES	TURN_BYTES	/* what an idle buffer keeps: a busy one is not made anew each turn */
 
 struct chan {
 	struct loop		*loop;
