@@ -156,14 +156,18 @@ line_up(struct qpool *p, struct qkey *k, struct delivery *d)
 	d->qkey = k;
 	d->qworker = NULL;
 	l = line_of(d);
-	at = TAILQ_LAST(&l->waiting, dlv_list);
-	if (at == NULL || at->order < d->order)
+	/* Asking the last one itself would wait for memory. */
+	if (l->newest < d->order || TAILQ_EMPTY(&l->waiting)) {
 		TAILQ_INSERT_TAIL(&l->waiting, d, in_key);
-	else {
-		for (at = TAILQ_FIRST(&l->waiting); at->order < d->order;
-		     at = TAILQ_NEXT(at, in_key))
-			;
-		TAILQ_INSERT_BEFORE(at, d, in_key);
+		l->newest = d->order;
+	} else {
+		at = TAILQ_FIRST(&l->waiting);
+		while (at != NULL && at->order < d->order)
+			at = TAILQ_NEXT(at, in_key);
+		if (at == NULL)
+			TAILQ_INSERT_TAIL(&l->waiting, d, in_key);
+		else
+			TAILQ_INSERT_BEFORE(at, d, in_key);
 	}
 	p->waiting_n++;
 	p->waiting_bytes += d->body_bytes;

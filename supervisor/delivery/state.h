@@ -32,6 +32,7 @@ TAILQ_HEAD(worker_list, qworker);
  */
 struct qline {
 	struct dlv_list		 waiting;	/* by order */
+	uint64_t		 newest;	/* no order in waiting is above it */
 	unsigned		 out;
 	bool			 alone;		/* its suspect is out: nothing follows it */
 	struct qkey		*key;
