@@ -26,7 +26,7 @@ struct inflate {
 	uint64_t	 message_bytes;	/* of this message so far, kept or thrown away */
 	bool		 fresh;		/* the next part begins a message */
 	bool		 oversized;
-	unsigned	 header_n;	/* header bytes seen: 0 to 2 */
+	unsigned	 header_n;	/* header bytes seen: zlib 0 to 2; zstd 0 to 4, of this frame */
 	unsigned char	 cmf;
 	uint32_t	 tail;		/* last four bytes of input, newest lowest */
 	const char	*why;		/* set: broken, for good */
@@ -172,6 +172,21 @@ unpack_zlib(struct inflate *in, struct span *part, char *dst, size_t room, size_
 	return in->why == NULL;
 }
 
+/*
+ * The first bytes of a frame, as far as they have come.  Debian's library would take those of the
+ * formats before zstd 1.0 too, whose decoders know no bound of the window.
+ */
+static bool
+is_zstd(struct inflate *in, const char *p, size_t n)
+{
+	static const char	 magic[] = { 0x28, (char)0xb5, 0x2f, (char)0xfd };
+
+	for (; in->header_n < sizeof(magic) && n > 0; in->header_n++, p++, n--)
+		if (*p != magic[in->header_n])
+			return false;
+	return true;
+}
+
 static bool
 unpack_zstd(struct inflate *in, struct span *part, char *dst, size_t room, size_t *n_r)
 {
@@ -179,10 +194,17 @@ unpack_zstd(struct inflate *in, struct span *part, char *dst, size_t room, size_
 	ZSTD_outBuffer	 to = { dst, room, 0 };
 	size_t		 rv;
 
-	/* It may stop at the end of a frame, with room and input left. */
-	do
+	*n_r = 0;
+	/* It stops at the end of a frame, with room and input left. */
+	do {
+		if (!is_zstd(in, part->p + from.pos, from.size - from.pos)) {
+			in->why = "incorrect header";
+			return false;
+		}
 		rv = ZSTD_decompressStream(in->zstd, &to, &from);
-	while (!ZSTD_isError(rv) && from.pos < from.size && to.pos < to.size);
+		if (rv == 0)
+			in->header_n = 0;
+	} while (!ZSTD_isError(rv) && from.pos < from.size && to.pos < to.size);
 	*part = span_make(part->p + from.pos, part->n - from.pos);
 	*n_r = to.pos;
 	if (ZSTD_isError(rv))
