@@ -13,10 +13,28 @@
 
 /* ---- the table ---- */
 
+/* By bits that do not say which chain it is. */
+static uint64_t
+mark_of(uint64_t id)
+{
+	return 1ull << (id >> 58);
+}
+
+static void
+chain_add(struct dlv_chain *c, struct delivery *d)
+{
+	if (c->first == NULL)
+		c->marks = 0;
+	c->marks |= mark_of(d->id);
+	d->next = c->first;
+	c->first = d;
+}
+
 struct delivery *
 dlv_find(const struct journal *j, uint64_t id)
 {
-	struct delivery	*d = j->by_id[id & (j->chains - 1)];
+	const struct dlv_chain	*c = &j->by_id[id & (j->chains - 1)];
+	struct delivery		*d = (c->marks & mark_of(id)) == 0 ? NULL : c->first;
 
 	while (d != NULL && d->id != id)
 		d = d->next;
@@ -28,13 +46,13 @@ static void
 more_chains(struct journal *j)
 {
 	size_t		 n = j->chains * 2;
-	struct delivery	**v = mem_array(n, sizeof(struct delivery *)), *d;
+	struct dlv_chain *v = mem_array(n, sizeof(*v));
+	struct delivery	*d;
 
 	for (size_t i = 0; i < j->chains; i++)
-		while ((d = j->by_id[i]) != NULL) {
-			j->by_id[i] = d->next;
-			d->next = v[d->id & (n - 1)];
-			v[d->id & (n - 1)] = d;
+		while ((d = j->by_id[i].first) != NULL) {
+			j->by_id[i].first = d->next;
+			chain_add(&v[d->id & (n - 1)], d);
 		}
 	free(j->by_id);
 	j->by_id = v;
@@ -44,19 +62,15 @@ more_chains(struct journal *j)
 void
 dlv_insert(struct journal *j, struct delivery *d)
 {
-	struct delivery	**chain;
-
 	if (j->by_id_n++ == j->chains)
 		more_chains(j);
-	chain = &j->by_id[d->id & (j->chains - 1)];
-	d->next = *chain;
-	*chain = d;
+	chain_add(&j->by_id[d->id & (j->chains - 1)], d);
 }
 
 void
 dlv_remove(struct journal *j, struct delivery *d)
 {
-	struct delivery	**at = &j->by_id[d->id & (j->chains - 1)];
+	struct delivery	**at = &j->by_id[d->id & (j->chains - 1)].first;
 
 	while (*at != d)
 		at = &(*at)->next;

@@ -434,7 +434,7 @@ journal_new(void)
 	struct journal	*j = mem_alloc(sizeof(*j));
 
 	j->chains = CHAINS_FIRST;
-	j->by_id = mem_array(j->chains, sizeof(struct delivery *));
+	j->by_id = mem_array(j->chains, sizeof(*j->by_id));
 	for (int s = 0; s <= DLV_FINISHED; s++)
 		TAILQ_INIT(&j->state[s]);
 	TAILQ_INIT(&j->shed);
@@ -452,8 +452,8 @@ journal_close(struct journal **jp)
 	if (j == NULL)
 		return;
 	for (size_t i = 0; i < j->chains; i++)
-		while ((d = j->by_id[i]) != NULL) {
-			j->by_id[i] = d->next;
+		while ((d = j->by_id[i].first) != NULL) {
+			j->by_id[i].first = d->next;
 			dlv_clear(d);
 			free(d);
 		}

@@ -76,9 +76,18 @@ struct channels {
 	uint64_t		 forgotten;
 };
 
+/*
+ * Most ids that are looked up are not there: that is seen without a wait for what is.
+ *	marks	one of 64 for each delivery that it had since it was empty
+ */
+struct dlv_chain {
+	struct delivery		*first;
+	uint64_t		 marks;
+};
+
 struct journal {
 	struct jlog		 log;
-	struct delivery		**by_id;	/* chains; ids are hashes, their low bits will do */
+	struct dlv_chain	*by_id;		/* ids are hashes, their low bits will do */
 	size_t			 by_id_n, chains;	/* chains: a power of two */
 	struct dlv_list		 state[DLV_FINISHED + 1];
 	struct dlv_list		 shed, spare;
@@ -112,7 +121,7 @@ struct journal {
 /* Not to be changed inside but by what ends the loop. */
 #define EACH_DELIVERY(j, d)							\
 	for (size_t chain_ = 0; chain_ < (j)->chains; chain_++)			\
-		for (d = (j)->by_id[chain_]; d != NULL; d = d->next)
+		for (d = (j)->by_id[chain_].first; d != NULL; d = d->next)
 
 /* deliveries.c: the table. */
 struct delivery	*dlv_find(const struct journal *, uint64_t id);
