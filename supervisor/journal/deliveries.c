@@ -218,6 +218,7 @@ journal_event(
 	else if (ev->order >= j->gap_next)
 		j->gap_next = ev->order + 1;
 	d->place = jlog_append(&j->log, REC_DLV, buf_span(&j->mine), body);
+	d->home_bytes = n;
 	dlv_insert(j, d);
 	space_account(j, d, false);
 	if (ev->said && ev->key != 0)
@@ -337,6 +338,7 @@ journal_finished(struct journal *j, struct delivery *d, uint64_t now_ms)
 	if (ok) {
 		dlv_encode(d, &j->mine);
 		d->place = jlog_append(&j->log, REC_DLV, buf_span(&j->mine), SPAN_NONE);
+		d->home_bytes = jlog_size(j->mine.n);
 	}
 	space_account(j, d, false);
 	space_expire(j);

@@ -83,7 +83,7 @@ struct delivery {
 	TAILQ_ENTRY(delivery) in_state;	/* journal's list per state, in order */
 	uint64_t	 place;		/* of the record that holds it whole */
 	uint64_t	 live_bytes;	/* most that this record can take when it is copied */
-	uint64_t	 home_bytes;	/* what it takes now, as far as that is in the books */
+	uint64_t	 home_bytes;	/* what it takes now: changes with place */
 	uint64_t	 finished_ms;	/* wall; before that: of its return from the dead letters, or 0 */
 	uint32_t	 body_bytes;
 	enum dlv_state	 state;

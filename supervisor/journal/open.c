@@ -77,6 +77,7 @@ replay(struct journal *j, uint64_t off, struct lost *lost)
 			return false;
 		}
 		d->place = off;
+		d->home_bytes = space_home_bytes(j, off);
 		dlv_insert(j, d);
 		if (d->order > j->order)
 			j->order = d->order;

@@ -89,18 +89,16 @@ space_unaccount(struct journal *j, struct delivery *d)
 void
 space_account(struct journal *j, struct delivery *d, bool first)
 {
-	uint64_t	 home = space_home_bytes(j, d->place);
-
 	assert(d->live_bytes == 0);
 	/* Never below home, so that live - home is no less than what copies outgrow. */
 	d->live_bytes = dlv_bytes(d);
-	if (d->live_bytes < home)
-		d->live_bytes = home;
+	if (d->live_bytes < d->home_bytes)
+		d->live_bytes = d->home_bytes;
 	class_add(j, d->live_bytes);
 	j->live += d->live_bytes;
 	j->bytes[d->state] += d->live_bytes;
 	j->n[d->state]++;
-	j->home += d->home_bytes = home;
+	j->home += d->home_bytes;
 	if (first)
 		TAILQ_INSERT_HEAD(&j->state[d->state], d, in_state);
 	else
