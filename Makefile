@@ -73,7 +73,7 @@ SUPERVISOR_SRCS := \
 	supervisor/control/monitor.c \
 	supervisor/moments.c \
 	supervisor/wiring.c supervisor/start.c supervisor/stop.c supervisor/reload.c \
-	supervisor/policy.c supervisor/init.c \
+	supervisor/policy.c supervisor/site.c supervisor/init.c \
 	supervisor/upgrade.c supervisor/handover.c supervisor/xdoc.c
 
 WORKER_SRCS := \

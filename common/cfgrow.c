@@ -584,6 +584,11 @@ cfgrow_check(const struct cfg_option *o, const char *where, const char *text, ui
 			    n < o->min ? "least" : "most", n < o->min ? o->min : o->max);
 			return -1;
 		}
+		if (strcmp(o->name, "token") == 0 && strncasecmp(text, "Bot ", 4) == 0) {
+			(void)snprintf(why, CFGROW_WHY_BYTES, "\"%s\"%s begins with \"%.3s\": the token is"
+			    " what stands behind it", o->name, where, text);
+			return -1;
+		}
 		for (p = text; *p != '\0'; p++)
 			if ((((unsigned char)*p < 0x20 || *p == 0x7f) &&
 			    !(*p == '\n' && strcmp(o->name, "system_prompt") == 0)) ||

@@ -19,6 +19,7 @@
 
 #define ANSWER_MAX	512
 #define WEB_ADDRESS	"127.0.0.1:9464"
+#define RUNTIME_DIR	"/run/bulkhead"		/* where bulkheadctl looks by itself */
 
 struct answers {
 	char	 token[ANSWER_MAX], kind[ANSWER_MAX], program[ANSWER_MAX];
@@ -43,6 +44,8 @@ ask(const char *question, const char *def, char *dst)
 	there = fgets(line, sizeof(line), stdin) != NULL;
 	if (there)
 		line[strcspn(line, "\r\n")] = '\0';
+	else if (isatty(STDIN_FILENO))
+		printf("\n");
 	(void)snprintf(dst, ANSWER_MAX, "%s", !there || line[0] == '\0' ? def : line);
 	return there;
 }
@@ -57,7 +60,10 @@ fits(const char *answer)
 	return true;
 }
 
-/* A question again until its answer will do; without a terminal it is asked once. */
+/*
+ * A question again until its answer will do; without a terminal it is asked once.  -1: it will not,
+ * or who was asked had enough.
+ */
 static int
 ask_until(const char *question, const char *def, char *dst, bool (*good)(const char *),
     const char *complaint)
@@ -65,10 +71,14 @@ ask_until(const char *question, const char *def, char *dst, bool (*good)(const c
 	for (;;) {
 		bool	 there = ask(question, def, dst);
 
+		if (!there && isatty(STDIN_FILENO)) {
+			warnx("nothing is written");
+			return -1;
+		}
 		if (fits(dst) && (good == NULL || good(dst)))
 			return 0;
 		warnx("%s: %s", dst, fits(dst) ? complaint : "quotes and control characters do not fit");
-		if (!there || !isatty(STDIN_FILENO))
+		if (!isatty(STDIN_FILENO))
 			return -1;
 	}
 }
@@ -115,9 +125,23 @@ ask_model(struct answers *a)
 	    is_variable, "letters, digits and _");
 }
 
+/* /run belongs to root; a person has a directory of the session's. */
+static const char *
+runtime_default(char dst[ANSWER_MAX])
+{
+	const char	*own = getenv("XDG_RUNTIME_DIR");
+
+	if (geteuid() == 0 || own == NULL || !is_path(own) || !fits(own) ||
+	    snprintf(dst, ANSWER_MAX, "%s/bulkhead", own) >= ANSWER_MAX)
+		return RUNTIME_DIR;
+	return dst;
+}
+
 static int
 ask_all(struct answers *a)
 {
+	char	 runtime[ANSWER_MAX];
+
 	if (ask_until("1. File whose first line is the bot's token", "/etc/bulkhead/token", a->token,
 	    is_path, "an absolute path, please") == -1 ||
 	    ask_until("2. What kind of bot: echo, chat or exec", "echo", a->kind, is_kind,
@@ -129,8 +153,8 @@ ask_all(struct answers *a)
 	    ask_until("3. The program and its arguments", "/usr/local/bin/mybot", a->program, is_path,
 	    "an absolute path, please") == -1)
 		return -1;
-	if (ask_until("4. Directory for journal and control socket, on tmpfs", "/run/bulkhead",
-	    a->runtime, is_path, "an absolute path, please") == -1)
+	if (ask_until("4. Directory for journal and control socket, on tmpfs",
+	    runtime_default(runtime), a->runtime, is_path, "an absolute path, please") == -1)
 		return -1;
 	return ask_until("5. A page with status and metrics on " WEB_ADDRESS ": yes or no", "no", a->web,
 	    is_yes_no, "yes or no");
@@ -195,6 +219,35 @@ write_file(const char *conf, struct span text)
 	return -1;
 }
 
+/* Before five questions are asked for nothing. */
+static int
+check_place(const char *conf)
+{
+	char	*dir = mem_strdup(conf), *slash = strrchr(dir, '/');
+	int	 status = BULKHEADD_EXIT_OK;
+
+	if (slash != NULL)
+		slash[slash == dir] = '\0';
+	if (access(conf, F_OK) == 0) {
+		warnx("%s is there already, and stays as it is; -c names another file", conf);
+		status = BULKHEADD_EXIT_CONFIG;
+	} else if (access(slash == NULL ? "." : dir, W_OK | X_OK) == -1) {
+		warn("%s cannot be written there; -c names another file", conf);
+		status = BULKHEADD_EXIT_FAIL;
+	}
+	free(dir);
+	return status;
+}
+
+static void
+say_next(const char *conf, const struct cfg *cfg)
+{
+	printf("next: bulkheadd -c %s\nthen: bulkheadctl ", conf);
+	if (strcmp(cfg->runtime_dir, RUNTIME_DIR) != 0)
+		printf("-s %s/control.sock ", cfg->runtime_dir);
+	printf("status\n");
+}
+
 int
 init_main(const char *conf)
 {
@@ -202,12 +255,10 @@ init_main(const char *conf)
 	struct buf	 text = { 0 };
 	struct cfg	*cfg;
 	char		*errors = NULL;
-	int		 status = BULKHEADD_EXIT_OK;
+	int		 status = check_place(conf);
 
-	if (access(conf, F_OK) == 0) {
-		warnx("%s is there already, and stays as it is; -c names another file", conf);
-		return BULKHEADD_EXIT_CONFIG;
-	}
+	if (status != BULKHEADD_EXIT_OK)
+		return status;
 	if (ask_all(&a) == -1)
 		return BULKHEADD_EXIT_USAGE;
 	put_file(&a, &text);
@@ -218,10 +269,11 @@ init_main(const char *conf)
 	buf_fini(&text);
 	printf("%s is written\n", conf);
 	if ((cfg = cfg_load("/proc/self/exe", conf, true, -1, &errors)) == NULL) {
-		printf("before it can be used:\n%s\n", errors == NULL ? "it could not be read" : errors);
+		printf("before it can be used:\n%s\nthen: bulkheadd -n -c %s checks it again\n",
+		    errors == NULL ? "it could not be read" : errors, conf);
 		status = BULKHEADD_EXIT_CONFIG;
 	} else
-		printf("next: bulkheadd -c %s\n", conf);
+		say_next(conf, cfg);
 	free(errors);
 	cfg_unload(&cfg);
 	return fflush(stdout) == 0 ? status : BULKHEADD_EXIT_FAIL;

@@ -22,6 +22,7 @@
 #include "proto/contract.h"
 #include "supervisor/init.h"
 #include "supervisor/policy.h"
+#include "supervisor/site.h"
 #include "supervisor/run.h"
 #include "supervisor/upgrade.h"
 #include "supervisor/xdoc.h"
@@ -134,12 +135,13 @@ printed(void)
 }
 
 static void
-print_policy(const struct cfg *cfg)
+print_policy(const struct cfg *cfg, const char *conf)
 {
 	struct buf	 text = { 0 };
 	struct span	 s;
 
 	(void)policy_put(cfg, privs_stays_root(cfg), &text);
+	(void)site_put(cfg, conf, &text);
 	s = buf_span(&text);
 	(void)fwrite(s.p, 1, s.n, stdout);
 	buf_fini(&text);
@@ -273,6 +275,8 @@ main(int argc, char **argv)
 	}
 	if (sup->cfg == NULL) {
 		fprintf(stderr, "%s\n", errors);
+		if (access(sup->conf, F_OK) == -1 && errno == ENOENT)
+			fprintf(stderr, "bulkheadd --init writes one; -c names another\n");
 		free(errors);
 		return BULKHEADD_EXIT_CONFIG;
 	}
@@ -289,7 +293,7 @@ main(int argc, char **argv)
 		else
 			printf("%s: ok\n", sup->conf);
 		if (ch == BULKHEADD_EXIT_OK && !handed)
-			print_policy(sup->cfg);
+			print_policy(sup->cfg, sup->conf);
 		cfg_unload(&sup->cfg);
 		return ch == BULKHEADD_EXIT_OK ? printed() : ch;
 	}

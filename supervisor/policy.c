@@ -161,6 +161,8 @@ policy_put(const struct cfg *cfg, bool stays_root, struct buf *out)
 		    &cfg->models[i] == cfg_chat_model(cfg) ? ", answers" : "");
 	(void)put_intents(cfg, out);
 	buf_printf(out, "journal: %" PRIu64 " KiB in %s\n", cfg->journal_bytes >> 10, cfg->runtime_dir);
+	if (cfg->web != NULL)
+		buf_printf(out, "web: status, /metrics, /healthz and /readyz on %s\n", cfg->web);
 	buf_printf(out, "a stop takes at most ");
 	put_seconds(out, cfg->drain_ms + cfg->last_word_ms + cfg->rest_grace_ms + 2000);
 	buf_printf(out, "; a worker without progress is killed after ");

@@ -1,8 +1,11 @@
 """bulkheadd --init writes what bulkheadd takes; -n says what a configuration amounts to and what is hardly meant."""
 
 import os
+import pathlib
 import pty
+import shutil
 import subprocess
+import tempfile
 
 import pytest
 
@@ -25,16 +28,25 @@ def token(tmp_path):
     return path
 
 
+@pytest.fixture
+def shm():
+    """A runtime_dir that nothing can be said against."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="bulkhead-", dir=os.environ.get("BULKHEAD_DIR", "/dev/shm")))
+    yield path / "run"
+    shutil.rmtree(path)
+
+
 @pytest.mark.parametrize("kind, more, says", [
     ("echo", [], "pool echo: echo, 2 workers"),
     ("chat", ["https://api.example.com/v1", "gpt-x", "CHAT_KEY"], "model default: gpt-x at https://api.example.com/v1"),
     ("exec", ["/bin/cat --sides 6"], "pool bot: exec:/bin/cat --sides 6"),
 ])
-def test_init(tmp_path, token, kind, more, says):
+def test_init(tmp_path, shm, token, kind, more, says):
     conf = tmp_path / "bulkhead.conf"
-    answers = "\n".join([str(token), kind, *more, str(tmp_path / "run"), "yes"]) + "\n"
+    answers = "\n".join([str(token), kind, *more, str(shm), "yes"]) + "\n"
     done = run("--init", "-c", conf, stdin=answers, CHAT_KEY="secret-of-the-model")
     assert done.returncode == 0 and f"{conf} is written" in done.stdout, (done.stdout, done.stderr)
+    assert f"next: bulkheadd -c {conf}\nthen: bulkheadctl -s {shm}/control.sock status\n" in done.stdout
     text = conf.read_text()
     assert text.startswith("# ") and 'web         = "127.0.0.1:9464"' in text
     assert "secret" not in text and conf.stat().st_mode & 0o027 == 0
@@ -68,10 +80,56 @@ def test_init_on_a_terminal(tmp_path, token):
     assert "# web" in conf.read_text()
 
 
-def test_policy_and_its_warnings(tmp_path, token):
+def test_init_ends_early(tmp_path, token):
+    """Where nothing can be written nobody is asked; who ends the answers on a terminal gets no file."""
+    done = run("--init", "-c", tmp_path / "none" / "bulkhead.conf", stdin="/token\n")
+    assert done.returncode == 1 and "cannot be written there; -c names another file: No such file" in done.stderr
+    conf = tmp_path / "bulkhead.conf"
+    master, slave = pty.openpty()
+    process = subprocess.Popen([build_dir() / "bulkheadd", "--init", "-c", conf], stdin=slave, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True)
+    os.write(master, f"{token}\n\4".encode())
+    said, _ = process.communicate(timeout=30)
+    os.close(master), os.close(slave)
+    assert process.returncode == 64 and "nothing is written" in said and not conf.exists(), said
+
+
+def test_no_file(tmp_path):
+    done = run("-n", "-c", tmp_path / "bulkhead.conf")
+    assert done.returncode == 78 and "bulkheadd --init writes one; -c names another" in done.stderr
+
+
+def test_warnings_of_the_machine(tmp_path, shm, token):
+    conf, key = tmp_path / "bulkhead.conf", tmp_path / "key"
+    conf.touch(mode=0o644)
+    key.write_text("sk-file\n")
+
+    def said(head, runtime=shm, **env):
+        conf.write_text(f'{head}\nruntime_dir = "{runtime}"\npool "echo" {{ handler = echo }}\n')
+        done = run("-n", "-c", conf, **env)
+        assert done.returncode == 0, done
+        return [line for line in done.stdout.splitlines() if line.startswith("warning: ") and line + "\n" != ROOT]
+    file = f'token_file = "{token}"'
+    assert said(file) == []
+    token.chmod(0o644)
+    assert said(file) == [f"warning: everybody may read {token}, the file of token_file: chmod 0600 or 0640"]
+    token.chmod(0o640)
+    assert said(file + f'\nmodel "m" {{ base_url = "http://127.0.0.1/v1" name = "n" api_key_file = "{key}" }}') == [
+        f"warning: everybody may read {key}, the file of api_key_file: chmod 0600 or 0640"]
+    assert said("token = ${TOKEN}", TOKEN="abc.def") == []
+    literal = f"warning: everybody may read {conf}, and a secret stands in it: "
+    assert [one.startswith(literal) for one in said('token = "abc.def"')] == [True]
+    conf.chmod(0o640)
+    assert said('token = "abc.def"') == []
+    assert said(file, "/proc") == ["warning: runtime_dir /proc is not on tmpfs: a slow disk can stall the heartbeat",
+                                   "warning: runtime_dir /proc has room for 0 KiB, the journal takes 65536"]
+    assert said(file, shm / "far") == [f"warning: runtime_dir {shm}/far cannot be made: {shm}: No such file or directory"]
+
+
+def test_policy_and_its_warnings(tmp_path, shm, token):
     conf = tmp_path / "bulkhead.conf"
     pool = 'pool "echo" { handler = "echo" }\n'
-    head = f'token_file = "{token}"\nruntime_dir = "{tmp_path}/run"\n'
+    head = f'token_file = "{token}"\nruntime_dir = "{shm}"\n'
 
     def said(text):
         conf.write_text(head + text)

@@ -386,6 +386,8 @@ static const struct { const char *text, *want; } mistakes[] = {
 	{ POOL, NO_TOKEN },
 	{ "token = \"\"\n" POOL, "b.conf:1: \"token\" is empty" },
 	{ "token = \"Bot abc\"\n" POOL,
+	  "b.conf:1: \"token\" begins with \"Bot\": the token is what stands behind it" },
+	{ "token = \"b abc\"\n" POOL,
 	  "b.conf:1: \"token\" has a space, a control character or a letter outside ASCII" },
 	{ "token = \"abc\ndef\"\n" POOL,
 	  "b.conf:1: \"token\" has a space, a control character or a letter outside ASCII" },
