@@ -64,7 +64,7 @@ SUPERVISOR_SRCS := \
 	supervisor/pool/voice.c supervisor/pool/child.c supervisor/pool/childlink.c supervisor/pool/childlook.c \
 	supervisor/pool/leftover.c supervisor/pool/orphans.c supervisor/pool/hello.c supervisor/pool/recycle.c \
 	supervisor/pool/view.c supervisor/pool/change.c supervisor/pool/config.c supervisor/pool/pool.c \
-	supervisor/control/control.c supervisor/control/verbs.c supervisor/control/status.c supervisor/control/dead.c \
+	supervisor/control/control.c supervisor/control/verbs.c supervisor/control/health.c supervisor/control/putworker.c supervisor/control/status.c supervisor/control/dead.c \
 	supervisor/control/call.c supervisor/control/settle.c supervisor/control/calls.c supervisor/control/succession.c supervisor/control/streams.c supervisor/control/poolcalls.c \
 	supervisor/control/notify.c \
 	supervisor/control/life.c \

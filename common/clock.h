@@ -42,6 +42,13 @@ mono_ms_until(struct mono now, struct mono t)
 	return t.us > now.us ? (t.us - now.us + 999) / 1000 : 0;
 }
 
+/* From then to now by the wall clock, which may have been set back: 0 then. */
+static inline uint64_t
+clock_since_ms(uint64_t wall_ms, uint64_t now_ms)
+{
+	return now_ms > wall_ms ? now_ms - wall_ms : 0;
+}
+
 /* "3d 4h", "12m 3s", "450ms": for people.  dst of at least 24 bytes. */
 const char	*clock_human_ms(uint64_t ms, char *dst, uint64_t dst_bytes);
 /* ISO 8601 UTC with milliseconds, for logs and JSON.  dst of at least 32 bytes. */

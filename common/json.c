@@ -7,6 +7,7 @@
  */
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "common/json.h"
 
@@ -736,4 +737,23 @@ json_kv_bool(struct json_out *o, const char *key, bool v)
 {
 	json_key(o, key);
 	json_bool(o, v);
+}
+
+void
+json_kv_hex(struct json_out *o, const char *key, uint64_t v)
+{
+	char	 text[17];
+
+	snprintf(text, sizeof(text), "%016" PRIx64, v);
+	json_kv_cstr(o, key, v == 0 ? NULL : text);
+}
+
+void
+json_kv_known(struct json_out *o, const char *key, uint64_t v)
+{
+	json_key(o, key);
+	if (v == UINT64_MAX)
+		json_nil(o);
+	else
+		json_u64(o, v);
 }

@@ -82,5 +82,9 @@ void	 json_kv_cstr(struct json_out *, const char *key, const char *);
 void	 json_kv_u64(struct json_out *, const char *key, uint64_t);
 void	 json_kv_id(struct json_out *, const char *key, uint64_t);
 void	 json_kv_bool(struct json_out *, const char *key, bool);
+/* 16 hexadecimal digits, as deliveries are written everywhere; 0 becomes null. */
+void	 json_kv_hex(struct json_out *, const char *key, uint64_t);
+/* UINT64_MAX, "not known" and "never", becomes null: no number that someone may add up. */
+void	 json_kv_known(struct json_out *, const char *key, uint64_t);
 
 #endif

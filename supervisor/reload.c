@@ -460,14 +460,12 @@ reload_refused(const struct reload *r)
 void
 reload_put(const struct reload *r, struct json_out *o)
 {
-	char	 hash[32], iso[32];
+	char	 iso[32];
 
 	json_key(o, "config");
 	json_obj(o);
-	snprintf(hash, sizeof(hash), "%016" PRIx64, r->sup->cfg->hash);
-	json_kv_cstr(o, "hash", hash);
-	snprintf(hash, sizeof(hash), "%016" PRIx64, r->file_hash);
-	json_kv_cstr(o, "file_hash", r->file_hash == 0 ? NULL : hash);
+	json_kv_hex(o, "hash", r->sup->cfg->hash);
+	json_kv_hex(o, "file_hash", r->file_hash);
 	json_kv_cstr(o, "differs_since", r->differs_wall_ms == 0 ? NULL :
 	    clock_iso(r->differs_wall_ms, iso, sizeof(iso)));
 	json_kv_bool(o, "reloading", r->busy);

@@ -88,8 +88,7 @@ put_left(struct sup *sup, struct json_out *o)
 			json_kv_id(o, "object", d->object);
 			json_kv_id(o, "key", d->key);
 			json_kv_cstr(o, "worker", d->worker);
-			json_kv_u64(o, "age_ms",
-			    now_ms > d->received_ms ? now_ms - d->received_ms : 0);
+			json_kv_u64(o, "age_ms", clock_since_ms(d->received_ms, now_ms));
 			json_obj_end(o);
 		}
 	json_arr_end(o);

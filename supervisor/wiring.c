@@ -346,7 +346,7 @@ tell_held(const struct delivery *d, struct held *h)
 	h->delivery = d->id;
 	h->object = d->object;
 	h->attempt = d->attempt;
-	h->out_ms = now_ms > d->given_ms ? now_ms - d->given_ms : 0;
+	h->out_ms = clock_since_ms(d->given_ms, now_ms);
 	snprintf(h->event, sizeof(h->event), "%s", d->name);
 }
 

@@ -26,9 +26,7 @@ is_named(const struct delivery *d, struct span name)
 static uint64_t
 ago(uint64_t wall_ms)
 {
-	uint64_t	 now_ms = clock_wall_ms();
-
-	return now_ms > wall_ms ? now_ms - wall_ms : 0;
+	return clock_since_ms(wall_ms, clock_wall_ms());
 }
 
 uint64_t
@@ -42,11 +40,8 @@ dead_oldest_ms(struct sup *sup)
 static void
 put_letter(struct json_out *o, const struct delivery *d)
 {
-	char	 text[17];
-
-	snprintf(text, sizeof(text), "%016" PRIx64, d->id);
 	json_obj(o);
-	json_kv_cstr(o, "delivery", text);
+	json_kv_hex(o, "delivery", d->id);
 	json_kv_cstr(o, "pool", d->pool);
 	json_kv_cstr(o, "event", d->name);
 	json_kv_id(o, "object", d->object);

@@ -47,7 +47,7 @@ due_set(struct qpool *p, struct delivery *d)
 	if (p->deadline_ms == 0)
 		return;
 	now_ms = q->ops->now_ms(q->arg);
-	gone = now_ms > since_ms ? now_ms - since_ms : 0;
+	gone = clock_since_ms(since_ms, now_ms);
 	d->due_ms = q->ops->mono_ms(q->arg) + (gone < p->deadline_ms ? p->deadline_ms - gone : 0);
 }
 

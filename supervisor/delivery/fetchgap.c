@@ -550,7 +550,7 @@ fetchgap_why(struct fetchgap *fg, char *dst, size_t dst_bytes)
 	n = &g->counts;
 	left = n->failed + n->skipped;
 	done = n->filled + n->refused + left;
-	ago_ms = now_ms > g->lost_ms ? now_ms - g->lost_ms : 0;
+	ago_ms = clock_since_ms(g->lost_ms, now_ms);
 	clock_human_ms(ago_ms, text, sizeof(text));
 	if (g->due)
 		snprintf(dst, dst_bytes, because_GAP_DUE, text, done,

@@ -573,6 +573,7 @@ gw_status(struct gateway *g, struct gw_status *st)
 	*st = g->st;
 	st->state = sess_state_name(g->sess.state);
 	st->state_ms = mono_is_never(g->sess.since) ? 0 : mono_ms_between(g->sess.since, t);
+	st->live = g->sess.state == SESS_READY;
 	st->seq = g->ident.seq;
 	st->identifies_left = identify_left(&g->identify, clock_wall_ms());
 	st->identify_in_ms = identify_wait_ms(&g->identify, clock_wall_ms(), NULL);

@@ -123,7 +123,7 @@ struct gw_status {
 	bool		 presence_due;		/* Discord was not told yet */
 	char		 last_close[128];	/* "4000 unknown error", "connection reset" ... */
 	uint64_t	 retry_in_ms;		/* in BACKOFF */
-	bool		 ever_live;		/* since this process started */
+	bool		 live, ever_live;	/* now; since this process started */
 };
 void		 gw_status(struct gateway *, struct gw_status *);
 const struct gw_identity *gw_identity(struct gateway *);

@@ -43,7 +43,7 @@ left(const struct identify *id, uint64_t now_ms, uint64_t *total_r, uint64_t *mo
 		return *more_ms_r == 0 ? id->total : id->remaining;
 	}
 	*total_r = IDENTIFY_TOTAL;
-	age = now_ms > id->budget.day_ms ? now_ms - id->budget.day_ms : 0;
+	age = clock_since_ms(id->budget.day_ms, now_ms);
 	if (age >= IDENTIFY_DAY_MS) {
 		*more_ms_r = 0;
 		return IDENTIFY_TOTAL;
@@ -60,7 +60,7 @@ identify_wait_ms(const struct identify *id, uint64_t now_ms, enum identify_why *
 
 	if (id->budget.last_ms != 0) {
 		/* A last one in the future: the clock was set back. */
-		since = now_ms > id->budget.last_ms ? now_ms - id->budget.last_ms : 0;
+		since = clock_since_ms(id->budget.last_ms, now_ms);
 		if (since < IDENTIFY_SPACING_MS) {
 			wait = IDENTIFY_SPACING_MS - since;
 			why = IDENTIFY_SPACED;

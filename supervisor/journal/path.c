@@ -1,8 +1,6 @@
 /*
  * path - one delivery as `bulkheadctl explain` shows it.  See journal.h.
  */
-#include <inttypes.h>
-#include <stdio.h>
 #include "common/clock.h"
 #include "common/json.h"
 #include "supervisor/journal/journal.h"
@@ -37,12 +35,9 @@ one_effect(struct json_out *o, const struct effect *e)
 static void
 one_delivery(struct json_out *o, const struct delivery *d)
 {
-	char	 id[17];
-
-	snprintf(id, sizeof(id), "%016" PRIx64, d->id);
 	json_obj(o);
 	json_kv_cstr(o, "pool", d->pool);
-	json_kv_cstr(o, "delivery", id);
+	json_kv_hex(o, "delivery", d->id);
 	json_kv_cstr(o, "event", d->name);
 	json_kv_id(o, "object", d->object);
 	json_kv_id(o, "key", d->key);

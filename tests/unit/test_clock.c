@@ -47,6 +47,7 @@ arithmetic(void **state)
 	assert_true(mono_ms_between(a, mono_add_us(a, 999)) == 0);
 	assert_true(mono_ms_until(a, mono_add_us(a, 1)) == 1 && mono_ms_until(b, a) == 0);
 	assert_true(mono_is_never(MONO_NEVER) && !mono_is_never(a));
+	assert_true(clock_since_ms(7, 9) == 2 && clock_since_ms(9, 7) == 0);
 	/* Discord docs, reference, snowflakes: the example there. */
 	assert_true(clock_snowflake_ms(175928847299117063) == 1462015105796);
 }

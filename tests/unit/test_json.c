@@ -295,6 +295,10 @@ what_is_written_is_read_by_jansson(void **state)
 	json_kv_id(&o, "id", UINT64_MAX);
 	json_kv_bool(&o, "yes", true);
 	json_kv_bool(&o, "no", false);
+	json_kv_hex(&o, "hex", 0xabc);
+	json_kv_hex(&o, "no_hex", 0);
+	json_kv_known(&o, "known", 0);
+	json_kv_known(&o, "unknown", UINT64_MAX);
 	json_kv_cstr(&o, "none", NULL);
 	json_kv_str(&o, "bytes", span_make(bytes, sizeof(bytes)));
 	json_key(&o, "list");
@@ -321,6 +325,10 @@ what_is_written_is_read_by_jansson(void **state)
 	assert_true(json_is_true(json_object_get(j, "yes")));
 	assert_true(json_is_false(json_object_get(j, "no")));
 	assert_true(json_is_null(json_object_get(j, "none")));
+	assert_string_equal(json_string_value(json_object_get(j, "hex")), "0000000000000abc");
+	assert_true(json_is_null(json_object_get(j, "no_hex")));
+	assert_true(json_is_integer(json_object_get(j, "known")));
+	assert_true(json_is_null(json_object_get(j, "unknown")));
 	/* 128 ASCII bytes, then 128 that are no UTF-8. */
 	assert_int_equal(json_string_length(json_object_get(j, "bytes")), 128 + 3 * 128);
 	assert_memory_equal(json_string_value(json_object_get(j, "bytes")), bytes, 128);
