@@ -29,7 +29,6 @@ struct chan {
 	char			 tag[64];
 	size_t			 frame_max;
 	size_t			 out_max;	/* 0: no bound */
-	unsigned		 pauses;
 	struct buf		 in;
 	struct buf		 out;
 	size_t			 open_at;	/* where in out the open frame begins */
@@ -76,7 +75,7 @@ set_interest(struct chan *c)
 	int	 what = 0;
 
 	if (!dead(c)) {
-		if (c->pauses == 0 && !c->cast_off)
+		if (!c->cast_off)
 			what |= LOOP_READ;
 		if (c->blocked && !c->mute)
 			what |= LOOP_WRITE;
@@ -98,11 +97,11 @@ say_gone(struct chan *c, const char *why)
 	c->ops.on_gone(c, why, c->arg);
 }
 
-/* Whole frames that were read go out until one of them pauses, frees or breaks the channel. */
+/* Whole frames that were read go out until one of them frees or breaks the channel. */
 static void
 deliver(struct chan *c)
 {
-	while (!dead(c) && c->pauses == 0 && c->in.n >= HEAD_BYTES) {
+	while (!dead(c) && c->in.n >= HEAD_BYTES) {
 		struct span	 all = buf_span(&c->in);
 		uint32_t	 n = be32_get(all.p);
 
@@ -144,7 +143,7 @@ read_some(struct chan *c)
 {
 	size_t	 left = TURN_BYTES;
 
-	while (left > 0 && !dead(c) && c->pauses == 0) {
+	while (left > 0 && !dead(c)) {
 		size_t	 want = read_want(c, left);
 		ssize_t	 n = recv(c->fd, buf_room(&c->in, want), want, MSG_DONTWAIT);
 
@@ -253,11 +252,11 @@ run_job(void *arg)
 		return;
 	if (!c->mute && !c->blocked && !short_write(c))
 		write_some(c, SIZE_MAX);
-	if (c->mute && c->pauses == 0) {
+	if (c->mute) {
 		/* ACKs that a dying worker sent last are in the socket still. */
 		bool	 more = read_some(c);
 
-		if (dead(c) || c->pauses != 0)
+		if (dead(c))
 			return;
 		if (more)
 			loop_job_queue(c->loop, &c->job);
@@ -421,25 +420,6 @@ void
 chan_out_max(struct chan *c, size_t max_bytes)
 {
 	c->out_max = max_bytes;
-}
-
-void
-chan_pause(struct chan *c, unsigned reason)
-{
-	c->pauses |= reason;
-	if (!c->freed)
-		set_interest(c);
-}
-
-void
-chan_resume(struct chan *c, unsigned reason)
-{
-	c->pauses &= ~reason;
-	if (dead(c) || c->pauses != 0)
-		return;
-	set_interest(c);
-	if (c->in.n > 0 || c->mute)
-		loop_job_queue(c->loop, &c->job);
 }
 
 int

@@ -54,11 +54,6 @@ bool		 chan_gone(const struct chan *);
  * (default).
  */
 void		 chan_out_max(struct chan *, size_t max_bytes);
-/* Reading is paused while any reason is set; the end of the peer is not seen either. */
-#define CHAN_PAUSE_QUEUE	1u
-#define CHAN_PAUSE_OPERATOR	2u
-void		 chan_pause(struct chan *, unsigned reason);
-void		 chan_resume(struct chan *, unsigned reason);
 int		 chan_fd(const struct chan *);
 
 #endif

@@ -274,10 +274,3 @@ fault_specs(void)
 	buf_add(&specs, "", 1);
 	return specs.p;
 }
-
-const char *
-fault_name(enum fault_point point)
-{
-	assert(point < FAULT__N);
-	return rows[point].name;
-}

@@ -45,6 +45,5 @@ uint64_t	 fault_arg(enum fault_point, uint64_t fallback);
 bool		 fault_armed_any(void);
 /* All armed specs as "name=spec;...", for children; borrowed until the next change. */
 const char	*fault_specs(void);
-const char	*fault_name(enum fault_point);
 
 #endif

@@ -188,7 +188,7 @@ upgrade_begin(struct upgrade *u, struct span program, const char *who,
 	*why_r = NULL;
 	if (sup->phase == SUP_STOPPING)
 		*why_r = "the supervisor is stopping";
-	else if (upgrade_under_way(u))
+	else if (u->check != NULL || u->switching)
 		*why_r = "an upgrade is under way already";
 	else if (reload_under_way(sup->reload))
 		*why_r = "a reload is under way";
@@ -215,12 +215,6 @@ uint64_t
 upgrade_number(const struct upgrade *u)
 {
 	return u->former.upgrades + 1;
-}
-
-bool
-upgrade_under_way(const struct upgrade *u)
-{
-	return u != NULL && (u->check != NULL || u->switching);
 }
 
 /* ---- the switch: intake off, handlers, rest, gateway, out ---- */

@@ -33,7 +33,6 @@ int		 upgrade_begin(struct upgrade *, struct span program, const char *who,
 		    void (*fn)(void *arg, const char *why), void *arg, const char **why_r);
 /* Of the next process, when there is one: what status says there. */
 uint64_t	 upgrade_number(const struct upgrade *);
-bool		 upgrade_under_way(const struct upgrade *);
 /* A stop came first: nothing is executed. */
 void		 upgrade_cancel(struct upgrade *);
 /* The last part of the stop order has ended. */

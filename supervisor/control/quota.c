@@ -2,7 +2,6 @@
  * quota - see quota.h.
  */
 #include <string.h>
-#include <strings.h>
 
 #include "common/json.h"
 #include "proto/contract.h"
@@ -33,7 +32,7 @@ put_shard(struct gateway *gw, struct json_out *o)
 	json_kv_u64(o, "shard", id->shard);
 	json_kv_u64(o, "shards", id->shards);
 	json_kv_cstr(o, "state", g.state);
-	json_kv_bool(o, "live", strcasecmp(g.state, "ready") == 0);
+	json_kv_bool(o, "live", g.live);
 	json_kv_u64(o, "state_ms", g.state_ms);
 	json_kv_u64(o, "seq", g.seq);
 	kv_or_null(o, "latency_us", g.latency_us == 0 ? UINT64_MAX : g.latency_us);

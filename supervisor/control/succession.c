@@ -212,12 +212,6 @@ succession_drains(const struct succession *s)
 	return false;
 }
 
-struct span
-succession_kept(const struct succession *s)
-{
-	return buf_span(&s->kept);
-}
-
 struct succession *
 succession_new(struct loop *loop, void (*on_change)(void *), void *arg)
 {

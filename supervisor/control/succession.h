@@ -35,7 +35,5 @@ int		 succession_state(struct succession *, struct child *, const struct msg_STA
 		    const char **why_r);
 struct child	*succession_active(const struct succession *);		/* NULL: none */
 bool		 succession_drains(const struct succession *);		/* one of them does */
-/* What the active one handed up; borrowed until the next call. */
-struct span	 succession_kept(const struct succession *);
 
 #endif

@@ -1,4 +1,4 @@
-/* chan: framing, one write per turn, partial writes, caps, pauses, and ends. */
+/* chan: framing, one write per turn, partial writes, caps, and ends. */
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -33,7 +33,7 @@ struct side {
 	char		 why[160];
 	int		 gone_n;
 	size_t		 stop_at;	/* loop_stop after so many frames */
-	bool		 free_at_frame, pause_at_frame, keep_bytes;
+	bool		 free_at_frame, keep_bytes;
 };
 
 static struct side	 a, b;
@@ -54,11 +54,9 @@ on_frame(struct chan *c, struct span frame, void *arg)
 		buf_add_span(&s->got, frame);
 		buf_add(&s->got, "|", 1);
 	}
-	if (s->pause_at_frame)
-		chan_pause(c, CHAN_PAUSE_QUEUE);
 	if (s->free_at_frame)
 		chan_free(&s->c);
-	if (s->frames == s->stop_at || s->pause_at_frame || s->free_at_frame)
+	if (s->frames == s->stop_at || s->free_at_frame)
 		loop_stop(l);
 }
 
@@ -425,37 +423,6 @@ output_cap(void **state)
 }
 
 static void
-pauses(void **state)
-{
-	(void)state;
-	make(&a, 0);
-	raw(fds[1], "\0\0\0\1a\0\0\0\1b\0\0\0\1c", 15);
-	/* A pause inside a callback holds the frames that were read with it. */
-	a.pause_at_frame = true;
-	run();
-	expect_got(&a, "a|");
-	a.pause_at_frame = false;
-	chan_pause(a.c, CHAN_PAUSE_OPERATOR);
-	chan_resume(a.c, CHAN_PAUSE_QUEUE);
-	run_turns(3);
-	expect_got(&a, "a|");
-	chan_resume(a.c, CHAN_PAUSE_OPERATOR);
-	a.stop_at = 3;
-	run();
-	expect_got(&a, "a|b|c|");
-	/* Neither is the end seen while paused. */
-	chan_pause(a.c, CHAN_PAUSE_QUEUE);
-	raw(fds[1], "\0\0\0\1d", 5);
-	close(fds[1]);
-	run_turns(3);
-	assert_int_equal(a.gone_n, 0);
-	chan_resume(a.c, CHAN_PAUSE_QUEUE);
-	run();
-	expect_got(&a, "a|b|c|d|");
-	assert_string_equal(a.why, "end of file");
-}
-
-static void
 freed_in_its_callback(void **state)
 {
 	char	 byte;
@@ -611,7 +578,6 @@ main(void)
 		TEST(half_closed),
 		TEST(slow_peer),
 		TEST(output_cap),
-		TEST(pauses),
 		TEST(freed_in_its_callback),
 		TEST(free_sends_what_the_socket_takes),
 		TEST(nobody_starves),

@@ -33,9 +33,15 @@ setup(void **state)
 static int
 teardown(void **state)
 {
+	char	 all[1024], *rest = all, *spec;
+
 	(void)state;
-	for (unsigned i = 0; i < FAULT__N; i++)
-		(void)fault_set(span_of(fault_name((enum fault_point)i)), SPAN_NONE, NULL);
+	snprintf(all, sizeof(all), "%s", fault_specs());
+	while ((spec = strsep(&rest, ";")) != NULL)
+		if (*spec != '\0')
+			assert_int_equal(fault_set(span_make(spec, strcspn(spec, "=")), SPAN_NONE,
+			    NULL), 0);
+	assert_false(fault_armed_any());
 	log_redirect(NULL, NULL);
 	buf_fini(&lines);
 	return 0;
