@@ -352,22 +352,32 @@ call_why(const struct msg_RESULT *res, char *dst, size_t dst_bytes)
 		    (int)res->why.n, res->why.p);
 }
 
+/* A RESULT as the document of whoever waited for it, still open; NULL: nobody waits any more. */
+static struct client *
+result_begin(struct pending *p, const struct msg_RESULT *res, struct json_out *o)
+{
+	struct client	*cl = pending_free(p);
+
+	if (cl == NULL)
+		return NULL;
+	json_out_init(o, client_doc(cl));
+	json_obj(o);
+	json_kv_cstr(o, "error", error_name(res->error));
+	json_kv_str(o, "why", res->why);
+	return cl;
+}
+
 static void
 on_called(void *arg, const struct msg_RESULT *res)
 {
-	struct pending	*p = arg;
-	struct client	*cl = pending_free(p);
 	struct json_out	 o;
+	struct client	*cl = result_begin(arg, res, &o);
 	char		 why[513];
 
 	if (cl == NULL)
 		return;
-	json_out_init(&o, client_doc(cl));
-	json_obj(&o);
-	json_kv_cstr(&o, "error", error_name(res->error));
 	json_kv_u64(&o, "status", res->status);
 	json_kv_id(&o, "id", res->id);
-	json_kv_str(&o, "why", res->why);
 	json_key(&o, "body");
 	if (is_json(res->body))
 		json_raw(&o, res->body);
@@ -483,17 +493,12 @@ cmd_fault(struct client *cl, const struct ask *ask)
 static void
 on_pool_answered(void *arg, const struct msg_RESULT *res)
 {
-	struct pending	*p = arg;
-	struct client	*cl = pending_free(p);
 	struct json_out	 o;
+	struct client	*cl = result_begin(arg, res, &o);
 	char		 why[513];
 
 	if (cl == NULL)
 		return;
-	json_out_init(&o, client_doc(cl));
-	json_obj(&o);
-	json_kv_cstr(&o, "error", error_name(res->error));
-	json_kv_str(&o, "why", res->why);
 	json_kv_str(&o, "answer", res->body);
 	json_obj_end(&o);
 	span_copy(res->why, why, sizeof(why));
