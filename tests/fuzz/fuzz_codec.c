@@ -113,7 +113,7 @@ on_sse(const struct sse_event *e, void *arg)
 static void
 send_back(struct codec *c, struct trace *t)
 {
-	struct chat_call	 calls[CODEC_CALLS_MAX];
+	struct chat_call	 calls[TOOLCALLS_MAX];
 	struct chat_message	 m[] = {
 		{ .role = CHAT_USER, .text = buf_span(&t->thoughts) },
 		{ .role = CHAT_ASSISTANT, .text = buf_span(&t->text), .calls = calls,

@@ -579,7 +579,7 @@ tool_calls(void **state)
 		    "\"id\":\"%d\"}]}}]}", i, i);
 		data(s);
 	}
-	assert_int_equal(codec_calls_n(codec), CODEC_CALLS_MAX);
+	assert_int_equal(codec_calls_n(codec), TOOLCALLS_MAX);
 }
 
 /* ---- what a stream was worth: every row of the table ---- */

@@ -8,6 +8,7 @@
 
 #include "common/log.h"
 #include "common/resolve.h"
+#include "worker/chat/field.h"
 #include "worker/chat/role.h"
 #include "worker/runtime/option.h"
 
@@ -67,15 +68,6 @@ chat_make_prompt(const struct chat *c, const struct chat_model *m, const struct 
 
 /* ---- events ---- */
 
-static uint64_t
-id_of(json_t *o, const char *key)
-{
-	const char	*s = json_string_value(json_object_get(o, key));
-	uint64_t	 id = 0;
-
-	return s != NULL && span_u64(span_of(s), &id) ? id : 0;
-}
-
 bool
 chat_is_free(const struct chat *c, uint64_t channel)
 {
@@ -105,7 +97,7 @@ on_looked(struct scope *s, const struct msg_RESULT *r, void *arg)
 
 	if (r->error == ERR_OK)
 		o = json_loadb(r->body.p, r->body.n, 0, NULL);
-	l->m.replied_author = id_of(json_object_get(o, "author"), "id");
+	l->m.replied_author = field_id(json_object_get(o, "author"), "id");
 	if (l->m.replied_author == 0)
 		l->m.replied_author = NOBODY;
 	else
@@ -124,7 +116,8 @@ look(struct chat *c, struct scope *s, const struct msg_EVENT *ev, const struct t
 	char		 path[96];
 
 	snprintf(path, sizeof(path), "/channels/%llu/messages/%llu", (unsigned long long)m->channel,
-	    (unsigned long long)id_of(json_object_get(event, "message_reference"), "message_id"));
+	    (unsigned long long)field_id(json_object_get(event, "message_reference"),
+	    "message_id"));
 	l = mem_alloc(sizeof(*l));
 	*l = (struct look){ c, ev, *m, message };
 	if (!scope_call(s, "GET", path, SPAN_NONE, LANE_CREATE, on_looked, l))
@@ -163,7 +156,7 @@ on_create(struct chat *c, struct scope *s, const struct msg_EVENT *ev, json_t *o
 	    (const char *const *)c->stop_words, c->stop_words_n) &&
 	    turns_stop(c, m.channel, m.author, 0))
 		return;
-	decide(c, s, ev, &m, id_of(o, "id"), o);
+	decide(c, s, ev, &m, field_id(o, "id"), o);
 }
 
 static void
@@ -180,8 +173,8 @@ on_reaction(struct chat *c, json_t *o)
 	    "name"));
 
 	if (name != NULL && trigger_is_stop_emoji(span_of(name)))
-		(void)turns_stop(c, id_of(o, "channel_id"), id_of(o, "user_id"),
-		    id_of(o, "message_id"));
+		(void)turns_stop(c, field_id(o, "channel_id"), field_id(o, "user_id"),
+		    field_id(o, "message_id"));
 }
 
 static void
@@ -191,13 +184,13 @@ start(struct scope *s, const struct msg_EVENT *ev)
 	json_t		*o = json_loadb(ev->body.p, ev->body.n, 0, NULL);
 
 	if ((ev->flags & FLAG_FRESH) != 0)
-		context_forget(c->context, id_of(o, "channel_id"));
+		context_forget(c->context, field_id(o, "channel_id"));
 	if (span_is(ev->name, "MESSAGE_CREATE"))
 		on_create(c, s, ev, o);
 	else if (span_is(ev->name, "MESSAGE_UPDATE"))
 		context_update(c->context, scope_self(s), o);
 	else if (span_is(ev->name, "MESSAGE_DELETE"))
-		on_delete(c, id_of(o, "id"));
+		on_delete(c, field_id(o, "id"));
 	else if (span_is(ev->name, "MESSAGE_REACTION_ADD"))
 		on_reaction(c, o);
 	json_decref(o);

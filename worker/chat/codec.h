@@ -5,10 +5,8 @@
  * and errors, and says at the end what the stream was worth.  finish_reason is not the end: usage
  * comes after it.  An error is sticky, whatever follows.
  *
- * Inline <think> at the very beginning is reasoning; later it is text.  Where a template writes the
- * opening tag itself, only the closing one arrives, at the end of a line: what came before it was
- * reasoning too, and is taken back.  A caller that has seen a model do so says that it expects it;
- * then nothing is handed out before it is known.
+ * Its parts: think tells text from thoughts, halves mends characters that were cut in two,
+ * toolcalls puts calls of tools together.
  *
  * Source: OpenAI API, chat completion chunks, and what its imitators do instead.
  */
@@ -18,8 +16,7 @@
 #include "worker/chat/body.h"
 #include "worker/chat/failure.h"
 #include "worker/chat/sse.h"
-
-#define CODEC_CALLS_MAX	128
+#include "worker/chat/toolcalls.h"
 
 enum codec_finish {
 	CODEC_UNFINISHED,

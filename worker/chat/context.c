@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/tree.h"
 #include "worker/chat/context.h"
+#include "worker/chat/field.h"
 
 /* Message types. */
 #define TYPE_DEFAULT	0
@@ -86,35 +87,18 @@ node_unref(struct node *n)
 	free(n);
 }
 
-static uint64_t
-id_of(json_t *o, const char *key)
-{
-	const char	*s = json_string_value(json_object_get(o, key));
-	uint64_t	 id = 0;
-
-	return s != NULL && span_u64(span_of(s), &id) ? id : 0;
-}
-
-static const char *
-text_of(json_t *o, const char *key)
-{
-	const char	*s = json_string_value(json_object_get(o, key));
-
-	return s == NULL ? "" : s;
-}
-
 /* The name that people see: of the guild, else of the account.  It may hold anything. */
 static char *
 display_name(json_t *message, json_t *user)
 {
-	const char	*name = text_of(json_object_get(message, "member"), "nick");
+	const char	*name = field_text(json_object_get(message, "member"), "nick");
 	size_t		 n;
 	char		*copy;
 
 	if (*name == '\0')
-		name = text_of(user, "global_name");
+		name = field_text(user, "global_name");
 	if (*name == '\0')
-		name = text_of(user, "username");
+		name = field_text(user, "username");
 	n = strnlen(name, NAME_MAX_BYTES);
 	while (n > 0 && ((unsigned char)name[n] & 0xc0) == 0x80)
 		n--;		/* between characters */
@@ -133,9 +117,9 @@ mentioned_name(json_t *message, uint64_t user, json_t **user_r)
 	size_t	 i;
 
 	json_array_foreach(json_object_get(message, "mentions"), i, u)
-		if (id_of(u, "id") == user) {
+		if (field_id(u, "id") == user) {
 			*user_r = u;
-			return text_of(u, "username");
+			return field_text(u, "username");
 		}
 	return NULL;
 }
@@ -208,11 +192,11 @@ add_embeds(struct buf *b, json_t *message)
 
 	json_array_foreach(json_object_get(message, "embeds"), i, e) {
 		/* A link's preview says nothing that its author wrote. */
-		if (strcmp(text_of(e, "type"), "rich") != 0)
+		if (strcmp(field_text(e, "type"), "rich") != 0)
 			continue;
-		add_line(b, text_of(e, "title"));
-		add_line(b, text_of(e, "description"));
-		add_line(b, text_of(json_object_get(e, "footer"), "text"));
+		add_line(b, field_text(e, "title"));
+		add_line(b, field_text(e, "description"));
+		add_line(b, field_text(json_object_get(e, "footer"), "text"));
 	}
 }
 
@@ -226,7 +210,7 @@ add_components(struct buf *b, json_t *components, unsigned deep)
 		return;
 	json_array_foreach(components, i, c) {
 		if (json_integer_value(json_object_get(c, "type")) == COMPONENT_TEXT)
-			add_line(b, text_of(c, "content"));
+			add_line(b, field_text(c, "content"));
 		add_components(b, json_object_get(c, "components"), deep - 1);
 	}
 }
@@ -238,7 +222,7 @@ add_forwarded(struct buf *b, json_t *message)
 	size_t	 i;
 
 	json_array_foreach(json_object_get(message, "message_snapshots"), i, s) {
-		const char	*text = text_of(json_object_get(s, "message"), "content");
+		const char	*text = field_text(json_object_get(s, "message"), "content");
 
 		if (*text == '\0')
 			continue;
@@ -285,7 +269,7 @@ node_text(json_t *message, uint64_t self, bool own)
 	struct span	 s;
 	char		*text;
 
-	add_content(&b, message, text_of(message, "content"), self);
+	add_content(&b, message, field_text(message, "content"), self);
 	add_embeds(&b, message);
 	add_components(&b, json_object_get(message, "components"), COMPONENTS_DEEP);
 	add_forwarded(&b, message);
@@ -308,7 +292,7 @@ node_text(json_t *message, uint64_t self, bool own)
 static bool
 may_be_image(json_t *attachment)
 {
-	return strncmp(text_of(attachment, "content_type"), "image/", 6) == 0;
+	return strncmp(field_text(attachment, "content_type"), "image/", 6) == 0;
 }
 
 static void
@@ -323,7 +307,7 @@ node_attachments(struct context_message *m, json_t *message)
 		else if (m->images_n == CONTEXT_IMAGES_MAX)
 			m->images_more_n++;
 		else {
-			m->images[m->images_n].url = mem_strdup(text_of(a, "url"));
+			m->images[m->images_n].url = mem_strdup(field_text(a, "url"));
 			m->images[m->images_n++].bytes =
 			    (uint64_t)json_integer_value(json_object_get(a, "size"));
 		}
@@ -338,8 +322,8 @@ node_reference(struct node *n, json_t *message)
 	if ((n->type != TYPE_REPLY && n->type != TYPE_STARTER) ||
 	    json_integer_value(json_object_get(ref, "type")) != REF_DEFAULT)
 		return;
-	n->ref_message = id_of(ref, "message_id");
-	n->ref_channel = n->type == TYPE_STARTER ? id_of(ref, "channel_id") : n->m.channel;
+	n->ref_message = field_id(ref, "message_id");
+	n->ref_channel = n->type == TYPE_STARTER ? field_id(ref, "channel_id") : n->m.channel;
 	n->ref_gone = json_is_null(json_object_get(message, "referenced_message"));
 	/* Only older ones can be meant: so no chain has a loop. */
 	if (n->ref_message >= n->m.id || n->ref_channel == 0)
@@ -353,7 +337,7 @@ mentions(json_t *message, uint64_t user)
 	size_t	 i;
 
 	json_array_foreach(json_object_get(message, "mentions"), i, u)
-		if (id_of(u, "id") == user)
+		if (field_id(u, "id") == user)
 			return true;
 	return false;
 }
@@ -364,21 +348,21 @@ node_new(json_t *message, uint64_t self)
 	json_t		*author = json_object_get(message, "author");
 	struct node	*n;
 
-	if (id_of(message, "id") == 0 || id_of(message, "channel_id") == 0 ||
-	    id_of(author, "id") == 0 || !json_is_string(json_object_get(message, "content")))
+	if (field_id(message, "id") == 0 || field_id(message, "channel_id") == 0 ||
+	    field_id(author, "id") == 0 || !json_is_string(json_object_get(message, "content")))
 		return NULL;
 	n = mem_alloc(sizeof(*n));
 	n->refs = 1;
 	n->type = (unsigned)json_integer_value(json_object_get(message, "type"));
-	n->m.id = id_of(message, "id");
-	n->m.channel = id_of(message, "channel_id");
-	n->m.author = id_of(author, "id");
+	n->m.id = field_id(message, "id");
+	n->m.channel = field_id(message, "channel_id");
+	n->m.author = field_id(author, "id");
 	n->m.own = n->m.author == self;
 	n->m.name = display_name(message, author);
 	n->m.text = node_text(message, self, n->m.own);
 	n->calls = mentions(message, self);
 	n->in_thread = json_object_get(message, "position") != NULL;
-	strlcpy(n->edited, text_of(message, "edited_timestamp"), sizeof(n->edited));
+	strlcpy(n->edited, field_text(message, "edited_timestamp"), sizeof(n->edited));
 	node_attachments(&n->m, message);
 	node_reference(n, message);
 	n->bytes = sizeof(*n) + strlen(n->m.name) + strlen(n->m.text) + 2;
@@ -486,7 +470,7 @@ take(struct context *c, uint64_t self, uint64_t channel, json_t *message, bool e
 bool
 context_put(struct context *c, uint64_t self, json_t *message, bool event)
 {
-	struct node	*n = take(c, self, id_of(message, "channel_id"), message, event);
+	struct node	*n = take(c, self, field_id(message, "channel_id"), message, event);
 
 	if (n == NULL)
 		return false;
@@ -497,7 +481,7 @@ context_put(struct context *c, uint64_t self, json_t *message, bool event)
 void
 context_update(struct context *c, uint64_t self, json_t *message)
 {
-	struct node	*old = cache_find(c, id_of(message, "id")), *n;
+	struct node	*old = cache_find(c, field_id(message, "id")), *n;
 
 	if (old == NULL)
 		return;
@@ -685,7 +669,7 @@ chain_add(struct chain *c, struct node *n)
 struct chain *
 chain_new(struct context *context, const struct context_rules *rules, uint64_t self, json_t *event)
 {
-	struct node	*n = take(context, self, id_of(event, "channel_id"), event, true);
+	struct node	*n = take(context, self, field_id(event, "channel_id"), event, true);
 	struct chain	*c;
 
 	if (n == NULL)

@@ -9,6 +9,7 @@
 
 #include "common/url.h"
 #include "worker/chat/failure.h"
+#include "worker/chat/field.h"
 #include "worker/chat/sse.h"
 
 #define DELAY_FIRST_MS	500
@@ -213,21 +214,13 @@ set_page(struct failure *f, struct span body, const char *secret)
 
 /* ---- bodies ---- */
 
-static struct span
-string_of(json_t *j)
-{
-	if (!json_is_string(j))
-		return SPAN_NONE;
-	return span_make(json_string_value(j), json_string_length(j));
-}
-
 static void
 copy_word(json_t *j, char *dst, size_t dst_bytes)
 {
 	if (json_is_integer(j))
 		snprintf(dst, dst_bytes, "%lld", (long long)json_integer_value(j));
 	else if (json_is_string(j))
-		copy_text(string_of(j), dst, dst_bytes);
+		copy_text(field_span(j), dst, dst_bytes);
 }
 
 /* FastAPI: [{type, loc: ["body", FIELD], msg}].  A field that it does not know is a parameter. */
@@ -238,10 +231,10 @@ read_detail(struct failure *f, json_t *detail, const char *secret)
 	json_t	*loc = json_object_get(first, "loc");
 
 	if (json_is_string(first)) {
-		set_message(f, string_of(first), secret);
+		set_message(f, field_span(first), secret);
 		return;
 	}
-	set_message(f, string_of(json_object_get(first, "msg")), secret);
+	set_message(f, field_span(json_object_get(first, "msg")), secret);
 	copy_word(json_object_get(first, "type"), f->code, sizeof(f->code));
 	if (strcmp(f->code, "extra_forbidden") == 0 && json_array_size(loc) == 2) {
 		copy_word(json_array_get(loc, 1), f->param, sizeof(f->param));
@@ -255,7 +248,7 @@ read_message(struct failure *f, json_t *message, const char *secret)
 	json_t	*detail = json_object_get(message, "detail");
 
 	if (json_is_string(message))
-		set_message(f, string_of(message), secret);
+		set_message(f, field_span(message), secret);
 	else if (message != NULL && !json_is_null(message))
 		read_detail(f, detail != NULL ? detail : message, secret);
 }
@@ -276,7 +269,7 @@ add_reasons(struct failure *f, json_t *error, const char *secret)
 		if (!json_is_string(r))
 			continue;
 		buf_printf(&text, "%s", i == 0 ? ": " : ", ");
-		buf_add_span(&text, string_of(r));
+		buf_add_span(&text, field_span(r));
 	}
 	set_message(f, buf_span(&text), secret);
 	buf_fini(&text);
@@ -304,13 +297,13 @@ read_shapes(struct failure *f, json_t *root, const char *secret)
 		read_fields(f, error, secret);
 		add_reasons(f, error, secret);
 	} else if (json_is_string(error))
-		set_message(f, string_of(error), secret);
+		set_message(f, field_span(error), secret);
 	else if (json_object_get(root, "message") != NULL)
 		read_fields(f, root, secret);
 	else if (detail != NULL)
 		read_detail(f, detail, secret);
 	else if (json_is_string(root))
-		set_message(f, string_of(root), secret);
+		set_message(f, field_span(root), secret);
 }
 
 /* "Unsupported parameter: 'max_tokens' is not ..." when param is missing. */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "worker/chat/field.h"
 #include "worker/chat/trigger.h"
 
 /* Message types that a person writes; replies are 19. */
@@ -87,15 +88,6 @@ trigger_why(enum trigger t)
 
 /* ---- the event ---- */
 
-static uint64_t
-id_of(json_t *o, const char *key)
-{
-	const char	*s = json_string_value(json_object_get(o, key));
-	uint64_t	 id = 0;
-
-	return s != NULL && span_u64(span_of(s), &id) ? id : 0;
-}
-
 /* Length of the mention of that user at p, 0 when it is none. */
 static size_t
 mention_at(const char *p, uint64_t user)
@@ -142,29 +134,29 @@ trigger_read(json_t *event, uint64_t self, struct trigger_message *m_r)
 
 	*m_r = (struct trigger_message){
 		.self = self,
-		.author = id_of(author, "id"),
-		.channel = id_of(event, "channel_id"),
-		.guild = id_of(event, "guild_id"),
+		.author = field_id(author, "id"),
+		.channel = field_id(event, "channel_id"),
+		.guild = field_id(event, "guild_id"),
 		.type = (unsigned)json_integer_value(json_object_get(event, "type")),
-		.webhook = id_of(event, "webhook_id") != 0,
+		.webhook = field_id(event, "webhook_id") != 0,
 		.bot = json_is_true(json_object_get(author, "bot")),
 		.mentions_others = json_array_size(json_object_get(event, "mention_roles")) > 0,
 		.empty = says_nothing(event, self),
 	};
 	json_array_foreach(json_object_get(event, "mentions"), i, user)
-		if (id_of(user, "id") == self)
+		if (field_id(user, "id") == self)
 			m_r->mentions_self = true;
 		else
 			m_r->mentions_others = true;
 	if (m_r->type == TYPE_REPLY) {
 		m_r->replies = true;
-		m_r->replied_author = id_of(json_object_get(json_object_get(event,
+		m_r->replied_author = field_id(json_object_get(json_object_get(event,
 		    "referenced_message"), "author"), "id");
 		/* Deleted: nobody's message any more. */
 		if (json_is_null(json_object_get(event, "referenced_message")))
 			m_r->replied_author = UINT64_MAX;
 	}
-	return m_r->author != 0 && m_r->channel != 0 && id_of(event, "id") != 0;
+	return m_r->author != 0 && m_r->channel != 0 && field_id(event, "id") != 0;
 }
 
 /* ---- stop ---- */
