@@ -307,6 +307,7 @@ check_think(const char *in, const char *want_text, const char *want_thoughts)
 		snprintf(piece, sizeof(piece), "%.*s", (int)cut, in);
 		content(piece);
 		content(in + cut);
+		FINISH("stop");
 		codec_end(codec);
 		expect(want_text, want_thoughts);
 	}
@@ -317,6 +318,7 @@ check_think(const char *in, const char *want_text, const char *want_thoughts)
 		snprintf(piece, sizeof(piece), "%c", in[i]);
 		content(piece);
 	}
+	FINISH("stop");
 	codec_end(codec);
 	expect(want_text, want_thoughts);
 }
@@ -376,6 +378,8 @@ expected_thoughts(void **state)
 	check_think("no thoughts </thi", "no thoughts </thi", "");
 	check_think("the tag </think> ends it", "the tag </think> ends it", "");
 	check_think("<think>hm</think>yes", "yes", "hm");
+	check_think("hm</think>", "", "hm");
+	check_think("`</think>", "`</think>", "");
 	expects_thoughts = false;
 	start();
 	codec_expect_thoughts(codec);
@@ -387,6 +391,25 @@ expected_thoughts(void **state)
 	data("{\"choices\":[{\"index\":0,\"delta\":{\"reasoning_content\":\"hm\"}}]}");
 	content("at once");
 	expect("at once", "hm");
+}
+
+/* What breaks off, or ends at the limit, before they were closed was thoughts: nobody reads them. */
+static void
+expected_thoughts_that_break_off(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		start();
+		codec_expect_thoughts(codec);
+		content("hm, hm </th");
+		if (i == 1)
+			FINISH("length");
+		if (i == 2)
+			data("{\"error\":\"gone\"}");
+		codec_end(codec);
+		expect("", "hm, hm </th");
+		assert_false(codec_saw_text(codec));
+	}
 }
 
 static void
@@ -1212,6 +1235,7 @@ main(void)
 		TEST(think_tags),
 		TEST(a_lone_closing_tag),
 		TEST(expected_thoughts),
+		TEST(expected_thoughts_that_break_off),
 		TEST(blanks_do_not_hold_forever),
 		TEST(halves_of_characters),
 		TEST(whole_answers),

@@ -356,7 +356,8 @@ codec_end(struct codec *c)
 	rest = halves_end(&c->halves);
 	if (rest.n > 0)
 		think_take(&c->think, rest);
-	think_end(&c->think);
+	think_end(&c->think, c->finish == CODEC_STOP || c->finish == CODEC_TOOL_CALLS ||
+	    (c->finish == CODEC_UNFINISHED && c->done));
 	c->ended = true;
 	if (c->finish != CODEC_UNFINISHED && !c->failed && c->ops.finish != NULL)
 		c->ops.finish(c->arg, codec_finish(c));

@@ -195,12 +195,17 @@ think_take(struct think *k, struct span in)
 }
 
 void
-think_end(struct think *k)
+think_end(struct think *k, bool whole)
 {
 	struct span	 rest;
 	size_t		 lead;
 
-	if (k->state == THINK_IN)
+	if (k->state == THINK_GUESS && span_is(buf_span(&k->held), "</think>") && k->before != '`')
+		take_back(k);		/* the end of the text is the end of a line */
+	if (k->state == THINK_GUESS && !whole) {
+		give_reasoning(k, buf_span(&k->spare));
+		give_reasoning(k, buf_span(&k->held));
+	} else if (k->state == THINK_IN)
 		give_reasoning(k, buf_span(&k->held));
 	else if (k->state == THINK_START && field_blanks(buf_span(&k->held)) < k->held.n)
 		give_text(k, buf_span(&k->held));

@@ -22,7 +22,8 @@ struct think_ops {
 };
 
 /*
- * GUESS: as thoughts, because the caller expects some; text after all when nothing closes them.
+ * GUESS: as thoughts, because the caller expects some; text after all when a whole answer has
+ * nothing that closes them.
  * SPEAKS: text, in which a lone </think> may still tell that it was none.  OUT: text, to the end.
  */
 enum think_state { THINK_START, THINK_IN, THINK_AFTER, THINK_GUESS, THINK_SPEAKS, THINK_OUT };
@@ -48,7 +49,11 @@ void	 think_expect(struct think *);
 void	 think_take(struct think *, struct span text);		/* whole UTF-8 */
 /* Thoughts that have a field of their own: none are to be expected in the text. */
 void	 think_apart(struct think *, struct span thoughts);
-/* Nothing more will come: what was held back is what it looks like. */
-void	 think_end(struct think *);
+/*
+ * Nothing more will come: what was held back is what it looks like.
+ *	whole	the answer came to an end of its own; what is expected to be thoughts, and nothing
+ *		has closed, is text only then
+ */
+void	 think_end(struct think *, bool whole);
 
 #endif
