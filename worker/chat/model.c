@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/url.h"
+#include "worker/chat/lineage.h"
 #include "worker/chat/model.h"
 
 /* Of a local server that says 503; the time for the first byte bounds them too. */
@@ -21,14 +22,6 @@
 
 enum stage { CONNECTING, FIRST_BYTE, IDLE, TAIL, LINGER, RETRYING };
 enum shape { UNKNOWN, STREAM, WHOLE, REFUSAL };
-
-/* A session, and how many asks it has admitted.  Freed when it has none and is not current. */
-struct generation {
-	TAILQ_ENTRY(generation)	 entry;
-	struct http		*http;
-	struct http_ref		 ref;
-	size_t			 asks_n;
-};
 
 struct model_ask {
 	TAILQ_ENTRY(model_ask)	 entry;
@@ -61,8 +54,6 @@ struct model_ask {
 	char			 id[65];
 };
 
-TAILQ_HEAD(generations, generation);
-
 struct model {
 	struct loop			*loop;
 	struct resolve			*resolve;
@@ -72,113 +63,12 @@ struct model {
 	const struct provider		*provider;
 	struct body_learned		 learned;
 	bool				 thinks;	/* declared, or seen to */
-	struct generation		*current;
-	struct generations		 generations;
-	struct loop_job			 sweep;		/* replaces and frees sessions */
-	bool				 renew;
-	unsigned			 failures_n;
+	struct lineage			*lineage;
 	uint64_t			 asked_n;
 	TAILQ_HEAD(, model_ask)		 asks;
 };
 
 static void	 attempt(struct model_ask *);
-
-/* ---- generations ---- */
-
-static const char *
-generation_new(struct model *m)
-{
-	struct http_config	 cf = {
-		.base_url = m->base_url, .user_agent = m->user_agent, .ca_file = m->ca_file,
-		.connect_ms = m->cf.connect_ms, .connections = MODEL_CONNECTIONS,
-		.on_state = m->cf.on_state, .arg = m->cf.arg,
-	};
-	struct generation	*g = mem_alloc(sizeof(*g));
-	const char		*why;
-
-	g->http = http_new(m->loop, m->resolve, &cf, &why);
-	if (g->http == NULL) {
-		free(g);
-		return why;
-	}
-	g->ref = http_open(g->http);
-	TAILQ_INSERT_TAIL(&m->generations, g, entry);
-	m->current = g;
-	return NULL;
-}
-
-static void
-generation_free(struct model *m, struct generation *g)
-{
-	TAILQ_REMOVE(&m->generations, g, entry);
-	http_free(&g->http);
-	free(g);
-}
-
-static void
-sweep(void *arg)
-{
-	struct model		*m = arg;
-	struct generation	*g, *next, *old = m->current;
-	const char		*why;
-
-	if (m->renew) {
-		if ((why = generation_new(m)) != NULL)
-			log_warnx("model %s keeps its session: %s", m->name, why);
-		else
-			http_drain(old->http, "too many transport failures in a row");
-	}
-	m->renew = false;
-	for (g = TAILQ_FIRST(&m->generations); g != NULL; g = next) {
-		next = TAILQ_NEXT(g, entry);
-		if (g != m->current && g->asks_n == 0)
-			generation_free(m, g);
-	}
-}
-
-static enum error
-admit(struct model_ask *k)
-{
-	struct generation	*g = k->model->current;
-	enum error		 e = http_admit(g->http, g->ref);
-
-	if (e == ERR_OK) {
-		k->gen = g;
-		g->asks_n++;
-	}
-	return e;
-}
-
-static void
-dismiss(struct model_ask *k)
-{
-	struct generation	*g = k->gen;
-
-	if (g == NULL)
-		return;
-	k->gen = NULL;
-	g->asks_n--;
-	http_dismiss(g->http, g->ref);
-	if (g != k->model->current)
-		loop_job_queue(k->model->loop, &k->model->sweep);
-}
-
-/* Proof that the server is there, or that it is not. */
-static void
-count_transport(struct model *m, bool ok, const char *why)
-{
-	if (ok) {
-		m->failures_n = 0;
-		return;
-	}
-	if (++m->failures_n < m->cf.failures_max)
-		return;
-	log_notice("model %s: %u transport failures in a row, the last one: %s", m->name,
-	    m->failures_n, why);
-	m->failures_n = 0;
-	m->renew = true;
-	loop_job_queue(m->loop, &m->sweep);
-}
 
 /* ---- life of an ask ---- */
 
@@ -201,7 +91,7 @@ static void
 ask_free(struct model_ask *k)
 {
 	attempt_fini(k);
-	dismiss(k);
+	lineage_dismiss(k->model->lineage, &k->gen);
 	timer_free(&k->wait);
 	timer_free(&k->total);
 	TAILQ_REMOVE(&k->model->asks, k, entry);
@@ -635,7 +525,7 @@ finish(struct model_ask *k, const struct codec_judgement *j)
 		log_warnx("ask#%llu has an unknown finish_reason, taken for stop: %s",
 		    (unsigned long long)k->number, codec_odd_finish(k->codec));
 	timer_stop(k->total);
-	dismiss(k);
+	lineage_dismiss(k->model->lineage, &k->gen);
 	count_add(failure_counter(r.failure.class), 1);
 	if (!k->over)
 		k->ops.done(k->arg, &r);
@@ -707,7 +597,7 @@ on_answer(const struct curl_answer *a, void *arg)
 	(void)digest(k);
 	if (!k->over) {
 		k->fresh = !a->answered;
-		count_transport(k->model, a->answered || k->flooded, a->why);
+		lineage_count(k->model->lineage, a->answered || k->flooded, a->why);
 		if (!a->answered && k->status == 0)
 			fail_if_none(k, FAILURE_TRANSPORT, a->why);
 		end_attempt(k, a->answered ? CODEC_AT_EOF : CODEC_AT_CUT, false);
@@ -777,7 +667,7 @@ send_request(struct model_ask *k)
 		bearer = mem_printf("Bearer %s", m->api_key);
 	rq.headers = headers;
 	rq.authorization = bearer;
-	e = http_start(k->gen->http, k->gen->ref, &rq, on_answer, k, &k->call);
+	e = generation_start(k->gen, &rq, on_answer, k, &k->call);
 	mem_wipe_free(&bearer);
 	mem_wipe_free(&headers);
 	if (e != ERR_OK) {
@@ -803,15 +693,12 @@ attempt(struct model_ask *k)
 	if (m->thinks)
 		codec_expect_thoughts(k->codec);
 	sse_init(&k->sse, on_sse, k);
-	if (k->gen != m->current) {
-		dismiss(k);
-		if (admit(k) != ERR_OK) {
-			failure_set(&k->failure, FAILURE_SESSION, "the session takes nothing");
-			end_attempt(k, CODEC_AT_CUT, true);
-			return;
-		}
+	if (lineage_admit(m->lineage, &k->gen) == ERR_OK) {
+		send_request(k);
+		return;
 	}
-	send_request(k);
+	failure_set(&k->failure, FAILURE_SESSION, "the session takes nothing");
+	end_attempt(k, CODEC_AT_CUT, true);
 }
 
 /* The first one leaves in the next turn, so that no callback comes from inside. */
@@ -823,7 +710,7 @@ model_start(struct model *m, const struct chat_request *rq, const struct model_o
 	enum error		 e;
 
 	k->model = m;
-	if ((e = admit(k)) != ERR_OK) {
+	if ((e = lineage_admit(m->lineage, &k->gen)) != ERR_OK) {
 		free(k);
 		return e;
 	}
@@ -879,7 +766,9 @@ set_defaults(struct model *m)
 static const char *
 configure(struct model *m, const struct model_config *cf)
 {
-	struct url	 u;
+	struct http_config	 http;
+	struct url		 u;
+	const char		*why;
 
 	if (cf->base_url == NULL || url_parse(cf->base_url, URL_HTTP, &u) != NULL)
 		return "base_url is no usable URL of http or https";
@@ -900,7 +789,13 @@ configure(struct model *m, const struct model_config *cf)
 	m->user_agent = mem_strdup(cf->user_agent);
 	m->ca_file = mem_strdup(cf->ca_file);
 	set_defaults(m);
-	return generation_new(m);
+	http = (struct http_config){
+		.base_url = m->base_url, .user_agent = m->user_agent, .ca_file = m->ca_file,
+		.connect_ms = m->cf.connect_ms, .connections = MODEL_CONNECTIONS,
+		.on_state = m->cf.on_state, .arg = m->cf.arg,
+	};
+	m->lineage = lineage_new(m->loop, m->resolve, &http, m->name, m->cf.failures_max, &why);
+	return why;
 }
 
 struct model *
@@ -911,9 +806,6 @@ model_new(struct loop *loop, struct resolve *resolve, const struct model_config 
 
 	m->loop = loop;
 	m->resolve = resolve;
-	m->sweep.fn = sweep;
-	m->sweep.arg = m;
-	TAILQ_INIT(&m->generations);
 	TAILQ_INIT(&m->asks);
 	*why_r = configure(m, cf);
 	if (*why_r != NULL)
@@ -925,16 +817,13 @@ void
 model_free(struct model **mp)
 {
 	struct model		*m = *mp;
-	struct generation	*g;
 	struct model_ask	*k;
 
 	if (m == NULL)
 		return;
 	while ((k = TAILQ_FIRST(&m->asks)) != NULL)
 		ask_free(k);
-	loop_job_cancel(m->loop, &m->sweep);
-	while ((g = TAILQ_FIRST(&m->generations)) != NULL)
-		generation_free(m, g);
+	lineage_free(&m->lineage);
 	free(m->base_url);
 	free(m->path);
 	free(m->name);
