@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/url.h"
+#include "worker/chat/arrival.h"
 #include "worker/chat/lineage.h"
 #include "worker/chat/model.h"
 
@@ -21,7 +22,6 @@
 #define SHRUNK_TOKENS_MIN	2000	/* shorter ones say nothing about a window */
 
 enum stage { CONNECTING, FIRST_BYTE, IDLE, TAIL, LINGER, RETRYING };
-enum shape { UNKNOWN, STREAM, WHOLE, REFUSAL };
 
 struct model_ask {
 	TAILQ_ENTRY(model_ask)	 entry;
@@ -43,15 +43,10 @@ struct model_ask {
 
 	/* this attempt */
 	struct http_call	*call;
-	struct buf		 body, head, in, raw;
+	struct buf		 body;
 	struct loop_job		 job;
-	struct sse		 sse;
-	struct codec		*codec;
-	enum shape		 shape;
-	unsigned		 status;
-	bool			 flooded;	/* more came in one turn than is taken */
-	struct failure		 failure;	/* found by us; class NONE: none */
-	char			 id[65];
+	struct arrival		 in;		/* its failure is found by us, too */
+	char			 id[ARRIVAL_ID_BYTES];
 };
 
 struct model {
@@ -78,13 +73,8 @@ attempt_fini(struct model_ask *k)
 	http_cancel(&k->call);
 	loop_job_cancel(k->model->loop, &k->job);
 	timer_stop(k->wait);
-	sse_fini(&k->sse);
-	memset(&k->sse, 0, sizeof(k->sse));
-	codec_free(&k->codec);
+	arrival_fini(&k->in);
 	buf_fini(&k->body);
-	buf_fini(&k->head);
-	buf_fini(&k->in);
-	buf_fini(&k->raw);
 }
 
 static void
@@ -153,116 +143,7 @@ static const struct codec_ops	 codec_ops = {
 	.text = on_text, .retract = on_retract, .reasoning = on_reasoning
 };
 
-static void
-on_sse(const struct sse_event *e, void *arg)
-{
-	struct model_ask	*k = arg;
-
-	codec_event(k->codec, e);
-}
-
-/* ---- headers ---- */
-
-static struct span
-header(const struct model_ask *k, const char *name)
-{
-	struct span	 v = SPAN_NONE;
-
-	(void)curl_header(buf_span(&k->head), name, &v);
-	return v;
-}
-
-static void
-keep_id(struct model_ask *k)
-{
-	static const char *const	 names[] = {
-		"x-request-id", "x-generation-id", "apim-request-id",
-	};
-	struct span			 v = SPAN_NONE;
-	size_t				 n = 0;
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && v.n == 0; i++)
-		v = header(k, names[i]);
-	if (v.n == 0)
-		v = span_of(codec_id(k->codec));
-	for (size_t i = 0; i < v.n && n + 1 < sizeof(k->id); i++)
-		if (isalnum((unsigned char)v.p[i]) || strchr("_-.:", v.p[i]) != NULL)
-			k->id[n++] = v.p[i];
-	k->id[n] = '\0';
-}
-
-static bool
-has_word(struct span value, const char *word)
-{
-	char	 text[128];
-
-	span_copy(value, text, sizeof(text));
-	return strcasestr(text, word) != NULL;
-}
-
 /* ---- bytes ---- */
-
-static enum shape
-shape_of(struct model_ask *k)
-{
-	struct span	 raw = buf_span(&k->raw), type = header(k, "content-type");
-	size_t		 i = 0;
-
-	if (k->status < 200 || k->status >= 300)
-		return REFUSAL;
-	while (i < raw.n && isspace((unsigned char)raw.p[i]))
-		i++;
-	if (i == raw.n)
-		return raw.n < SSE_LINE_MAX ? UNKNOWN : STREAM;
-	if (raw.p[i] == '{' || raw.p[i] == '[' || raw.p[i] == '<')
-		return WHOLE;		/* no line of a stream begins so, whatever the type says */
-	if (has_word(type, "event-stream"))
-		return STREAM;
-	/* "data:", "event:" and comments under a wrong type are a stream all the same. */
-	return has_word(type, "json") && strchr("de:", raw.p[i]) == NULL ? WHOLE : STREAM;
-}
-
-static void
-keep_raw(struct model_ask *k, struct span in)
-{
-	size_t	 max = k->shape == REFUSAL ? MODEL_ERROR_MAX : SSE_TOTAL_MAX;
-
-	if (in.n > max - k->raw.n) {
-		if (k->shape != REFUSAL)
-			failure_set(&k->failure, FAILURE_PROTOCOL, sse_error_text(SSE_ETOTAL));
-		in.n = max - k->raw.n;
-	}
-	buf_add_span(&k->raw, in);
-}
-
-static void
-feed_stream(struct model_ask *k, struct span in)
-{
-	enum sse_error	 e = sse_feed(&k->sse, in);
-
-	if (e != SSE_OK)
-		failure_set(&k->failure, FAILURE_PROTOCOL, sse_error_text(e));
-}
-
-static void
-feed(struct model_ask *k, struct span in)
-{
-	struct buf	 raw;
-
-	if (k->shape == UNKNOWN) {
-		keep_raw(k, in);
-		k->shape = shape_of(k);
-		if (k->shape != STREAM)
-			return;
-		raw = k->raw;
-		memset(&k->raw, 0, sizeof(k->raw));
-		feed_stream(k, buf_span(&raw));
-		buf_fini(&raw);
-	} else if (k->shape == STREAM)
-		feed_stream(k, in);
-	else
-		keep_raw(k, in);
-}
 
 /* Inside curl: only taken, looked at in the loop's tail. */
 static bool
@@ -270,15 +151,9 @@ on_data(void *arg, unsigned status, struct span head, struct span data)
 {
 	struct model_ask	*k = arg;
 
-	if (k->head.n == 0) {
-		k->status = status;
-		buf_add_span(&k->head, head);
-	}
-	if (data.n > SSE_TOTAL_MAX - k->in.n) {
-		k->flooded = true;
+	arrival_head(&k->in, status, head);
+	if (!arrival_take(&k->in, data))
 		return false;
-	}
-	buf_add_span(&k->in, data);
 	loop_job_queue(k->model->loop, &k->job);
 	return true;
 }
@@ -304,7 +179,7 @@ idle_ms(const struct model_ask *k)
 {
 	const struct model_config	*cf = &k->model->cf;
 
-	if (k->model->provider->port != 0 && k->sse.events_n == 0 &&
+	if (k->model->provider->port != 0 && k->in.sse.events_n == 0 &&
 	    cf->first_byte_ms > cf->idle_ms)
 		return cf->first_byte_ms;
 	return cf->idle_ms;
@@ -315,10 +190,10 @@ rearm(struct model_ask *k, bool progress)
 {
 	uint64_t	 tail_ms = k->model->cf.idle_ms;
 
-	if (codec_saw_done(k->codec)) {
+	if (codec_saw_done(k->in.codec)) {
 		if (k->stage != LINGER)
 			set_stage(k, LINGER, MODEL_LINGER_MS);
-	} else if (codec_saw_finish(k->codec)) {
+	} else if (codec_saw_finish(k->in.codec)) {
 		if (k->stage != TAIL)
 			set_stage(k, TAIL, tail_ms < MODEL_TAIL_MS ? tail_ms : MODEL_TAIL_MS);
 	} else if (progress || k->stage != IDLE)
@@ -329,24 +204,15 @@ rearm(struct model_ask *k, bool progress)
 static bool
 digest(struct model_ask *k)
 {
-	struct buf	 in = k->in;
-	size_t		 events = k->sse.events_n;
-	struct span	 encoding;
+	bool	 progress;
 
-	if (in.n == 0)
+	if (k->in.in.n == 0)
 		return false;
-	memset(&k->in, 0, sizeof(k->in));
-	encoding = header(k, "content-encoding");
-	if (encoding.n > 0 && !has_word(encoding, "identity"))
-		failure_set(&k->failure, FAILURE_PROTOCOL,
-		    "a compressed answer, which was not asked for");
-	else
-		feed(k, buf_span(&in));
-	buf_fini(&in);
+	progress = arrival_digest(&k->in);
 	if (k->over)
 		return false;
-	rearm(k, k->sse.events_n > events || k->shape != STREAM);
-	return k->failure.class != FAILURE_NONE || codec_failure(k->codec) != NULL;
+	rearm(k, progress);
+	return arrival_failed(&k->in);
 }
 
 /* ---- the end of an attempt ---- */
@@ -355,42 +221,42 @@ digest(struct model_ask *k)
 static bool
 is_empty(const struct model_ask *k)
 {
-	return !codec_saw_text(k->codec) &&
-	    (codec_calls_n(k->codec) == 0 || k->given->params.tools == NULL);
+	return !codec_saw_text(k->in.codec) &&
+	    (codec_calls_n(k->in.codec) == 0 || k->given->params.tools == NULL);
 }
 
 /* What one answer shows about the next ones. */
 static void
 learn_thinking(struct model_ask *k, const struct codec_judgement *j)
 {
-	if (codec_lone_closing(k->codec))
+	if (codec_lone_closing(k->in.codec))
 		k->model->thinks = true;
-	else if (j->complete && codec_saw_text(k->codec))
+	else if (j->complete && codec_saw_text(k->in.codec))
 		k->model->thinks = k->model->cf.thinks;
 }
 
 static void
 fail_if_none(struct model_ask *k, enum failure_class class, const char *message)
 {
-	if (k->failure.class == FAILURE_NONE)
-		failure_set(&k->failure, class, message);
+	if (k->in.failure.class == FAILURE_NONE)
+		failure_set(&k->in.failure, class, message);
 }
 
 /* An answer that came to its end: what a person should know about it. */
 static void
 judge_answer(struct model_ask *k, const struct codec_judgement *j)
 {
-	const struct failure	*f = codec_failure(k->codec);
+	const struct failure	*f = codec_failure(k->in.codec);
 
-	if (j->verdict == CODEC_FAILED && k->failure.class == FAILURE_NONE)
-		k->failure = *f;
+	if (j->verdict == CODEC_FAILED && k->in.failure.class == FAILURE_NONE)
+		k->in.failure = *f;
 	else if (j->verdict == CODEC_TRUNCATED)
 		fail_if_none(k, FAILURE_TRUNCATED, j->note);
 	else if (j->verdict == CODEC_TIMEOUT)
 		fail_if_none(k, FAILURE_TIMEOUT, j->note);
-	else if (codec_finish(k->codec) == CODEC_FILTER || codec_refused(k->codec))
+	else if (codec_finish(k->in.codec) == CODEC_FILTER || codec_refused(k->in.codec))
 		fail_if_none(k, FAILURE_FILTERED, "content filter");
-	else if (codec_finish(k->codec) == CODEC_LENGTH)
+	else if (codec_finish(k->in.codec) == CODEC_LENGTH)
 		fail_if_none(k, FAILURE_LENGTH, "length limit");
 	else if (is_empty(k))
 		fail_if_none(k, FAILURE_EMPTY, "no text and no tool call");
@@ -401,17 +267,10 @@ static const struct codec_judgement *
 judge(struct model_ask *k, enum codec_ending ending)
 {
 	const struct codec_judgement	*j;
-	bool				 failed = k->failure.class != FAILURE_NONE;
 
-	if (k->shape == STREAM && !failed && sse_end(&k->sse) != SSE_OK)
-		failure_set(&k->failure, FAILURE_PROTOCOL, sse_error_text(k->sse.error));
-	if (k->shape == WHOLE && ending == CODEC_AT_EOF && !failed)
-		codec_answer(k->codec, buf_span(&k->raw));
-	if (k->shape == REFUSAL)
-		failure_read(&k->failure, k->status, buf_span(&k->raw), k->model->api_key);
-	codec_end(k->codec);
-	failed = k->failure.class != FAILURE_NONE || codec_failure(k->codec) != NULL;
-	j = codec_judge(codec_saw_finish(k->codec), failed, codec_saw_done(k->codec), ending);
+	arrival_end(&k->in, ending == CODEC_AT_EOF);
+	j = codec_judge(codec_saw_finish(k->in.codec), arrival_failed(&k->in),
+	    codec_saw_done(k->in.codec), ending);
 	judge_answer(k, j);
 	learn_thinking(k, j);
 	return j;
@@ -421,23 +280,23 @@ static void
 wish(const struct model_ask *k, struct failure_wish *w)
 {
 	memset(w, 0, sizeof(*w));
-	if (k->shape != REFUSAL)
+	if (k->in.shape != ARRIVAL_REFUSAL)
 		return;
-	w->retry_after_ms = header(k, "retry-after-ms");
-	w->retry_after = header(k, "retry-after");
-	w->should_retry = header(k, "x-should-retry");
-	if (k->status != 429)
+	w->retry_after_ms = arrival_header(&k->in, "retry-after-ms");
+	w->retry_after = arrival_header(&k->in, "retry-after");
+	w->should_retry = arrival_header(&k->in, "x-should-retry");
+	if (k->in.status != 429)
 		return;
-	w->rates[0].remaining = header(k, "x-ratelimit-remaining-requests");
-	w->rates[0].reset = header(k, "x-ratelimit-reset-requests");
-	w->rates[1].remaining = header(k, "x-ratelimit-remaining-tokens");
-	w->rates[1].reset = header(k, "x-ratelimit-reset-tokens");
+	w->rates[0].remaining = arrival_header(&k->in, "x-ratelimit-remaining-requests");
+	w->rates[0].reset = arrival_header(&k->in, "x-ratelimit-reset-requests");
+	w->rates[1].remaining = arrival_header(&k->in, "x-ratelimit-remaining-tokens");
+	w->rates[1].reset = arrival_header(&k->in, "x-ratelimit-reset-tokens");
 }
 
 static unsigned
 retries_max(const struct model_ask *k)
 {
-	bool	 loading = k->failure.class == FAILURE_OVERLOADED && k->model->provider->local &&
+	bool	 loading = k->in.failure.class == FAILURE_OVERLOADED && k->model->provider->local &&
 		    mono_ms_between(k->began, clock_mono()) < k->model->cf.first_byte_ms;
 
 	return loading ? LOADING_RETRIES_MAX : FAILURE_RETRIES_MAX;
@@ -448,13 +307,13 @@ cut_more(struct model_ask *k)
 {
 	struct body_cut	*c = &k->cut;
 
-	switch (failure_remedy(k->failure.class)) {
+	switch (failure_remedy(k->in.failure.class)) {
 	case FAILURE_TRIM:
 		if (c->oldest_n == 0)
 			return (c->oldest_n = body_oldest_third(k->given)) > 0;
 		return false;
 	case FAILURE_RENAME:
-		return body_learn(&k->model->learned, k->model->provider, &k->failure);
+		return body_learn(&k->model->learned, k->model->provider, &k->in.failure);
 	case FAILURE_PLAIN:
 		return !c->images && (c->images = body_has_images(k->given));
 	case FAILURE_BARE:
@@ -474,12 +333,12 @@ goes_on(struct model_ask *k, uint64_t *wait_ms_r)
 	uint64_t		 spent = mono_ms_between(k->began, clock_mono());
 
 	*wait_ms_r = 0;
-	if (k->failure.class == FAILURE_NONE || k->text_seen || k->over)
+	if (k->in.failure.class == FAILURE_NONE || k->text_seen || k->over)
 		return false;
 	if (cut_more(k))
 		return true;
 	wish(k, &w);
-	if (!failure_retry(&k->failure, &w, k->retries, retries_max(k), clock_wall_ms(),
+	if (!failure_retry(&k->in.failure, &w, k->retries, retries_max(k), clock_wall_ms(),
 	    (uint32_t)clock_random(UINT32_MAX), wait_ms_r))
 		return false;
 	k->retries++;
@@ -489,7 +348,7 @@ goes_on(struct model_ask *k, uint64_t *wait_ms_r)
 static bool
 seems_shrunk(const struct model_ask *k)
 {
-	const struct codec_usage	*u = codec_usage(k->codec);
+	const struct codec_usage	*u = codec_usage(k->in.codec);
 	uint64_t			 bytes = 0, tokens;
 
 	for (size_t i = 0; i < k->given->messages_n; i++)
@@ -505,11 +364,13 @@ finish(struct model_ask *k, const struct codec_judgement *j)
 {
 	struct failure_wish	 w;
 	struct model_result	 r = {
-		.verdict = j->verdict, .complete = j->complete && k->failure.class != FAILURE_EMPTY,
+		.verdict = j->verdict,
+		.complete = j->complete && k->in.failure.class != FAILURE_EMPTY,
 		.trimmed = k->cut.oldest_n > 0, .images_dropped = k->cut.images,
-		.shrunk = seems_shrunk(k), .spoke = k->text_seen, .finish = codec_finish(k->codec),
-		.failure = k->failure, .usage = *codec_usage(k->codec),
-		.codec = k->codec, .id = k->id, .attempts = k->attempts,
+		.shrunk = seems_shrunk(k), .spoke = k->text_seen,
+		.finish = codec_finish(k->in.codec),
+		.failure = k->in.failure, .usage = *codec_usage(k->in.codec),
+		.codec = k->in.codec, .id = k->id, .attempts = k->attempts,
 	};
 
 	wish(k, &w);
@@ -517,13 +378,13 @@ finish(struct model_ask *k, const struct codec_judgement *j)
 	log_info("ask#%llu %s: model=%s failure=%s status=%u id=%s attempts=%u prompt=%llu "
 	    "completion=%llu%s%s%s%s", (unsigned long long)k->number,
 	    codec_verdict_name(r.verdict), k->model->name,
-	    failure_name(r.failure.class), k->status, k->id, k->attempts,
+	    failure_name(r.failure.class), k->in.status, k->id, k->attempts,
 	    (unsigned long long)r.usage.prompt, (unsigned long long)r.usage.completion,
 	    j->note == NULL ? "" : " note=", j->note == NULL ? "" : j->note,
-	    k->failure.message[0] == '\0' ? "" : " said=", k->failure.message);
-	if (codec_odd_finish(k->codec) != NULL)
+	    k->in.failure.message[0] == '\0' ? "" : " said=", k->in.failure.message);
+	if (codec_odd_finish(k->in.codec) != NULL)
 		log_warnx("ask#%llu has an unknown finish_reason, taken for stop: %s",
-		    (unsigned long long)k->number, codec_odd_finish(k->codec));
+		    (unsigned long long)k->number, codec_odd_finish(k->in.codec));
 	timer_stop(k->total);
 	lineage_dismiss(k->model->lineage, &k->gen);
 	count_add(failure_counter(r.failure.class), 1);
@@ -536,8 +397,13 @@ finish(struct model_ask *k, const struct codec_judgement *j)
 static void
 keep_head(struct model_ask *k)
 {
-	if (k->call != NULL && k->head.n == 0)
-		buf_add_span(&k->head, http_head(k->call, &k->status));
+	struct span	 head;
+	unsigned	 status;
+
+	if (k->call == NULL)
+		return;
+	head = http_head(k->call, &status);
+	arrival_head(&k->in, status, head);
 }
 
 static void
@@ -551,7 +417,7 @@ end_attempt(struct model_ask *k, enum codec_ending ending, bool last)
 	loop_job_cancel(k->model->loop, &k->job);
 	timer_stop(k->wait);
 	j = judge(k, ending);
-	keep_id(k);
+	arrival_id(&k->in, k->id);
 	if (last || !goes_on(k, &wait_ms)) {
 		finish(k, j);
 		return;
@@ -559,9 +425,9 @@ end_attempt(struct model_ask *k, enum codec_ending ending, bool last)
 	COUNT(model_retries);
 	log_info("ask#%llu again in %llu ms: failure=%s status=%u id=%s said=%s",
 	    (unsigned long long)k->number, (unsigned long long)wait_ms,
-	    failure_name(k->failure.class), k->status, k->id, k->failure.message);
+	    failure_name(k->in.failure.class), k->in.status, k->id, k->in.failure.message);
 	if (k->ops.again != NULL)
-		k->ops.again(k->arg, &k->failure, wait_ms);
+		k->ops.again(k->arg, &k->in.failure, wait_ms);
 	if (!k->over)
 		set_stage(k, RETRYING, wait_ms);
 }
@@ -586,19 +452,15 @@ on_answer(const struct curl_answer *a, void *arg)
 
 	k->busy++;
 	k->call = NULL;
-	if (a->status != 0 && k->head.n == 0) {		/* without a body */
-		k->status = a->status;
-		buf_add_span(&k->head, a->head);
-		if (k->status < 200 || k->status >= 300)
-			k->shape = REFUSAL;
-	}
-	if (k->flooded)
-		failure_set(&k->failure, FAILURE_PROTOCOL, sse_error_text(SSE_ETOTAL));
+	if (a->status != 0)		/* without a body it is the first we see of it */
+		arrival_head(&k->in, a->status, a->head);
+	if (k->in.flooded)
+		failure_set(&k->in.failure, FAILURE_PROTOCOL, sse_error_text(SSE_ETOTAL));
 	(void)digest(k);
 	if (!k->over) {
 		k->fresh = !a->answered;
-		lineage_count(k->model->lineage, a->answered || k->flooded, a->why);
-		if (!a->answered && k->status == 0)
+		lineage_count(k->model->lineage, a->answered || k->in.flooded, a->why);
+		if (!a->answered && k->in.status == 0)
 			fail_if_none(k, FAILURE_TRANSPORT, a->why);
 		end_attempt(k, a->answered ? CODEC_AT_EOF : CODEC_AT_CUT, false);
 	}
@@ -611,7 +473,7 @@ on_wait(void *arg)
 	struct model_ask	*k = arg;
 
 	k->busy++;
-	if (k->in.n > 0)
+	if (k->in.in.n > 0)
 		timer_arm_ms(k->wait, 1);	/* it came in this turn; the tail looks at it */
 	else if (k->stage == RETRYING)
 		attempt(k);
@@ -671,7 +533,7 @@ send_request(struct model_ask *k)
 	mem_wipe_free(&bearer);
 	mem_wipe_free(&headers);
 	if (e != ERR_OK) {
-		failure_set(&k->failure, FAILURE_SESSION, error_text(e));
+		failure_set(&k->in.failure, FAILURE_SESSION, error_text(e));
 		end_attempt(k, CODEC_AT_CUT, true);
 	}
 }
@@ -683,21 +545,16 @@ attempt(struct model_ask *k)
 	struct model	*m = k->model;
 
 	attempt_fini(k);
-	memset(&k->failure, 0, sizeof(k->failure));
-	k->shape = UNKNOWN;
-	k->status = 0;
-	k->flooded = false;
+	arrival_init(&k->in, &codec_ops, k, m->api_key);
+	if (m->thinks)
+		codec_expect_thoughts(k->in.codec);
 	k->stage = CONNECTING;
 	k->attempts++;
-	k->codec = codec_new(&codec_ops, k, m->api_key);
-	if (m->thinks)
-		codec_expect_thoughts(k->codec);
-	sse_init(&k->sse, on_sse, k);
 	if (lineage_admit(m->lineage, &k->gen) == ERR_OK) {
 		send_request(k);
 		return;
 	}
-	failure_set(&k->failure, FAILURE_SESSION, "the session takes nothing");
+	failure_set(&k->in.failure, FAILURE_SESSION, "the session takes nothing");
 	end_attempt(k, CODEC_AT_CUT, true);
 }
 
@@ -723,7 +580,7 @@ model_start(struct model *m, const struct chat_request *rq, const struct model_o
 	k->job.arg = k;
 	k->total = timer_new(m->loop, on_total, k);
 	k->wait = timer_new(m->loop, on_wait, k);
-	k->codec = codec_new(&codec_ops, k, m->api_key);
+	arrival_init(&k->in, &codec_ops, k, m->api_key);
 	TAILQ_INSERT_TAIL(&m->asks, k, entry);
 	timer_arm_ms(k->total, m->cf.total_ms);
 	set_stage(k, RETRYING, 0);

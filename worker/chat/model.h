@@ -27,7 +27,6 @@
 #define MODEL_TOTAL_MS		600000
 #define MODEL_TAIL_MS		5000	/* after finish_reason, for the usage */
 #define MODEL_LINGER_MS		100	/* after [DONE], for the end of the body */
-#define MODEL_ERROR_MAX		(64u << 10)	/* bytes of an error's body that are read */
 #define MODEL_FAILURES_MAX	3
 #define MODEL_CONNECTIONS	512	/* an answer each, with HTTP/1.1 */
 
