@@ -103,6 +103,7 @@ PROGRAMS := $(BUILD)/bulkheadd $(BUILD)/bulkhead-worker $(BUILD)/bulkheadctl
 UNIT_TESTS := \
 	test_address \
 	test_alarm \
+	test_arrival \
 	test_backfill \
 	test_calls \
 	test_capture \

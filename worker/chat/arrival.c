@@ -143,6 +143,8 @@ feed(struct arrival *in, struct span s)
 	struct buf	 raw;
 
 	if (in->shape == ARRIVAL_UNKNOWN) {
+		if (is_refused(in))		/* before a byte is kept: its bound is another */
+			in->shape = ARRIVAL_REFUSAL;
 		keep_raw(in, s);
 		in->shape = shape_of(in);
 		if (in->shape != ARRIVAL_STREAM)
@@ -190,7 +192,8 @@ arrival_digest(struct arrival *in)
 bool
 arrival_failed(const struct arrival *in)
 {
-	return in->failure.class != FAILURE_NONE || codec_failure(in->codec) != NULL;
+	return in->failure.class != FAILURE_NONE || codec_failure(in->codec) != NULL ||
+	    (in->shape == ARRIVAL_REFUSAL && in->raw.n == ARRIVAL_ERROR_MAX);
 }
 
 void

@@ -1,9 +1,9 @@
 /*
  * arrival - what comes back of one request to a model, on its way to the codec.
  *
- * Bytes are taken where curl hands them out, and understood later, in the loop's tail.  Status, type
- * and first byte tell what they are: a stream of events, a whole answer from a server that does not
- * stream, or a refusal, whose body says why.
+ * Bytes are taken where curl hands them out, and understood later, in the loop's tail.  Status,
+ * type and first byte tell what they are: a stream of events, a whole answer from a server that does
+ * not stream, or a refusal, whose body says why.
  *
  * Pure.  Owner: one attempt of a model_ask.
  */
@@ -45,7 +45,7 @@ bool		 arrival_take(struct arrival *, struct span data);
 bool		 arrival_digest(struct arrival *);
 /* Nothing more will come; eof: since the body has ended. */
 void		 arrival_end(struct arrival *, bool eof);
-/* Is there something that ends the attempt? */
+/* Is there something that ends the attempt?  Also a refusal that has said enough. */
 bool		 arrival_failed(const struct arrival *);
 /* Value of a header; empty: it did not come. */
 struct span	 arrival_header(const struct arrival *, const char *name);
