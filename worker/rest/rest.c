@@ -62,7 +62,7 @@ struct rest {
 	struct limit		*limit;
 	struct lanes		*lanes;
 	struct requests		 requests;
-	TAILQ_HEAD(, request)	 doomed;	/* ended by a verdict inside lanes_run */
+	TAILQ_HEAD(, request)	 doomed;	/* each ends in pump() */
 	struct timer		*pump_timer, *end_timer;
 	char			*authorization;
 	uint64_t		 call_ms;
@@ -522,16 +522,21 @@ failed_5xx(struct request *rq, const struct curl_answer *a)
 	finish(rq, safe ? ERR_EHTTP : ERR_EAMBIGUOUS, a->status, 0, NULL, a->body);
 }
 
-/* What waits has nothing to wait for any more. */
+/*
+ * What waits has nothing to wait for any more.  It ends in pump(): who is told of an end may take
+ * back another request, the next one of this tree too.
+ */
 static void
 token_refused(struct rest *r)
 {
-	struct request	*rq, *next;
+	struct request	*rq;
 
 	log_warnx("Discord refused the token (401): every call ends with an error from now on");
-	RB_FOREACH_SAFE(rq, requests, &r->requests, next)
-		if (rq->ticket.authorized && rq->http == NULL)
-			finish_error(rq, ERR_ETOKEN);
+	RB_FOREACH(rq, requests, &r->requests)
+		if (rq->ticket.authorized && rq->http == NULL && !rq->doomed) {
+			lanes_remove(r->lanes, &rq->item);
+			(void)doom(rq, ERR_ETOKEN);
+		}
 }
 
 static void
