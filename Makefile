@@ -82,7 +82,8 @@ WORKER_SRCS := \
 	worker/runtime/crash.c worker/runtime/symbols.c worker/runtime/sandbox.c worker/runtime/strike.c worker/runtime/link.c worker/runtime/mailbox.c worker/runtime/option.c \
 	worker/runtime/alarm.c worker/runtime/child.c worker/runtime/reply.c worker/runtime/task.c \
 	worker/runtime/session.c worker/runtime/curlloop.c \
-	worker/rest/limit.c worker/rest/limitshow.c worker/rest/limitstate.c worker/rest/lanes.c worker/rest/route.c worker/rest/rest.c \
+	worker/rest/limit.c worker/rest/limitshow.c worker/rest/limitread.c worker/rest/limitstate.c worker/rest/lanes.c worker/rest/route.c \
+	worker/rest/nonce.c worker/rest/rest.c \
 	worker/rest/split.c worker/rest/show.c worker/rest/stream.c worker/rest/growing.c \
 	worker/chat/sse.c worker/chat/provider.c worker/chat/failure.c worker/chat/body.c \
 	worker/chat/field.c worker/chat/halves.c worker/chat/think.c worker/chat/toolcalls.c worker/chat/codec.c \
@@ -142,6 +143,7 @@ UNIT_TESTS := \
 	test_mem \
 	test_model \
 	test_msg \
+	test_nonce \
 	test_notify \
 	test_orphans \
 	test_output \

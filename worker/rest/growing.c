@@ -17,6 +17,7 @@
 #include "common/mem.h"
 #include "common/tree.h"
 #include "worker/rest/growing.h"
+#include "worker/rest/nonce.h"
 #include "worker/rest/stream.h"
 
 #define EDIT_DEADLINE_MS	30000	/* another one follows */
@@ -135,11 +136,11 @@ static bool
 is_ours(const struct grow *w, json_t *m)
 {
 	const char	*nonce = NULL, *author = "", *to = "";
-	char		 ours[REST_NONCE_BYTES];
+	char		 ours[NONCE_BYTES];
 
 	(void)json_unpack(m, "{s?s, s?{s?s}, s?{s?s}}", "nonce", &nonce, "author", "id", &author,
 	    "message_reference", "message_id", &to);
-	rest_nonce(w->delivery, w->ordinal + 64 * ((uint64_t)w->stream.index + 1), ours);
+	nonce_of(w->delivery, w->ordinal + 64 * ((uint64_t)w->stream.index + 1), ours);
 	if (nonce != NULL)
 		return strcmp(nonce, ours) == 0;
 	/* Lists need not say it: then the first one is known by what it answers. */

@@ -3,7 +3,6 @@
  */
 #include <sys/queue.h>
 
-#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -18,6 +17,8 @@
 #include "common/tree.h"
 #include "worker/rest/lanes.h"
 #include "worker/rest/limit.h"
+#include "worker/rest/limitread.h"
+#include "worker/rest/nonce.h"
 #include "worker/rest/rest.h"
 #include "worker/rest/route.h"
 #include "worker/runtime/session.h"
@@ -175,8 +176,6 @@ finish_error(struct request *rq, enum error error)
 	finish(rq, error, 0, 0, NULL, SPAN_NONE);
 }
 
-/* ---- when it may go ---- */
-
 /* ---- who takes over ---- */
 
 static void
@@ -229,6 +228,8 @@ put_back(struct request *rq)
 	if (rq->rest->handed)
 		hand_back(rq);
 }
+
+/* ---- when it may go ---- */
 
 static enum lane_verdict
 doom(struct request *rq, enum error error)
@@ -435,56 +436,6 @@ no_answer(struct request *rq, const struct curl_answer *a)
 		    a->sent && !repeatable(rq) ? NULL : a->why, SPAN_NONE);
 }
 
-static double
-number_of(struct span s)
-{
-	char	 text[40], *end;
-	double	 v;
-
-	if (s.n == 0 || s.n >= sizeof(text))
-		return -1;
-	span_copy(s, text, sizeof(text));
-	v = strtod(text, &end);
-	return *end == '\0' && isfinite(v) && v >= 0 ? v : -1;
-}
-
-static double
-header_number(struct span head, const char *name)
-{
-	struct span	 v;
-
-	return curl_header(head, name, &v) ? number_of(v) : -1;
-}
-
-static void
-read_limits(const struct curl_answer *a, struct limit_answer *l)
-{
-	struct span	 v;
-	enum json_token	 t;
-	double		 exact;
-
-	*l = (struct limit_answer){ .status = a->status };
-	l->limit = header_number(a->head, "X-RateLimit-Limit");
-	l->remaining = header_number(a->head, "X-RateLimit-Remaining");
-	l->reset_after_s = header_number(a->head, "X-RateLimit-Reset-After");
-	if (!curl_header(a->head, "X-RateLimit-Bucket", &l->hash))
-		l->hash = SPAN_NONE;
-	if (a->status != 429)
-		return;
-	l->retry_after_s = header_number(a->head, "Retry-After");
-	if (json_member(a->body, "retry_after", &t, &v) && t == JSON_TOK_NUMBER &&
-	    (exact = number_of(v)) >= 0) {
-		l->body_is_discord = true;
-		l->retry_after_s = exact;
-	}
-	l->global = curl_header(a->head, "X-RateLimit-Global", &v) ||
-	    (json_member(a->body, "global", &t, &v) && t == JSON_TOK_TRUE);
-	if (curl_header(a->head, "X-RateLimit-Scope", &v)) {
-		l->shared = span_is(v, "shared");
-		l->user = span_is(v, "user");
-	}
-}
-
 static void
 limited(struct request *rq, enum limited kind, const struct limit_answer *l)
 {
@@ -548,7 +499,7 @@ answered(struct request *rq, const struct curl_answer *a)
 	uint64_t		 id = 0, code = 0;
 	char			 text[ROUTE_SHOWN_MAX];
 
-	read_limits(a, &l);
+	limit_read(a->status, a->head, a->body, &l);
 	rq->remaining = l.remaining;
 	rq->reset_after_s = l.reset_after_s;
 	kind = limit_answer(r->limit, &rq->ticket, &l, clock_mono());
@@ -592,82 +543,22 @@ on_answer(const struct curl_answer *a, void *arg)
 
 /* ---- a new call ---- */
 
-static bool
-is_object(struct span json)
-{
-	struct json_scan	 s;
-	enum json_token		 t;
-
-	json_scan_init(&s, json);
-	if (json_next(&s) != JSON_TOK_OBJECT)
-		return false;
-	do
-		t = json_next(&s);
-	while (t != JSON_TOK_BAD && t != JSON_TOK_END);
-	return t == JSON_TOK_END;
-}
-
-void
-rest_nonce(uint64_t delivery, uint64_t ordinal, char dst[REST_NONCE_BYTES])
-{
-	static const char	 digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
-	uint64_t		 h = SPAN_HASH_SEED;
-	int			 n = 0;
-
-	h = span_hash_add_u64(h, delivery);
-	h = span_hash_add_u64(h, ordinal);
-	for (h = span_hash_end(h); h != 0; h /= 36)
-		dst[n++] = digits[h % 36];
-	dst[n] = '\0';
-}
-
 /* Without a delivery nobody but this process will ever send it again. */
-static void
-nonce_make(const struct request *rq, char dst[REST_NONCE_BYTES])
-{
-	if (rq->delivery != 0)
-		rest_nonce(rq->delivery, rq->ordinal, dst);
-	else
-		rest_nonce(clock_random(UINT64_MAX), 0, dst);
-}
-
-/*
- * Discord answers a repeated nonce with the message that it made the first time, if enforce_nonce
- * asks for it.  Members that the caller wrote are kept; then it may be that a repetition is not
- * safe.
- */
 static const char *
 body_with_nonce(struct request *rq, struct span body)
 {
-	enum json_token	 t;
-	struct span	 v;
-	char		 nonce[REST_NONCE_BYTES];
-	size_t		 brace;
-	bool		 first = true;
+	const char	*why;
+	char		 nonce[NONCE_BYTES];
+	bool		 enforced;
 
-	if (!is_object(body))
-		return "the body of a message is not a JSON object";
-	brace = (size_t)((const char *)memchr(body.p, '{', body.n) - body.p) + 1;
-	buf_add(&rq->body, body.p, brace);
-	if (!json_member(body, "nonce", &t, &v)) {
-		nonce_make(rq, nonce);
-		buf_printf(&rq->body, "\"nonce\":\"%s\"", nonce);
-		first = false;
-	}
-	if (!json_member(body, "enforce_nonce", &t, &v))
-		buf_printf(&rq->body, "%s\"enforce_nonce\":true", first ? "" : ",");
-	else if (t != JSON_TOK_TRUE)
+	if (rq->delivery != 0)
+		nonce_of(rq->delivery, rq->ordinal, nonce);
+	else
+		nonce_of(clock_random(UINT64_MAX), 0, nonce);
+	why = nonce_add(body, nonce, &rq->body, &enforced);
+	if (!enforced)
 		rq->route.rule.settle = SETTLE_DOUBT;
-	body.p += brace;
-	body.n -= brace;
-	while (body.n > 0 && strchr(" \t\r\n", body.p[0]) != NULL) {
-		body.p++;
-		body.n--;
-	}
-	if (rq->body.n > brace && body.p[0] != '}')
-		buf_add(&rq->body, ",", 1);
-	buf_add_span(&rq->body, body);
-	return NULL;
+	return why;
 }
 
 static const char *

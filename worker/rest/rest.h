@@ -68,12 +68,6 @@ uint64_t	 rest_ask(struct rest *, const struct msg_CALL *m, const struct rest_ow
 void		 rest_forget(struct rest *, uint64_t number);
 /* It was not sent, and never will be; false: it is on the wire.  One that is over was not, either. */
 bool		 rest_take_back(struct rest *, uint64_t number);
-/*
- * The nonce of a message, in base 36: the same for the same (delivery, ordinal), whichever process
- * sends it.
- */
-#define REST_NONCE_BYTES	16
-void		 rest_nonce(uint64_t delivery, uint64_t ordinal, char dst[REST_NONCE_BYTES]);
 
 /*
  * No new calls; what is open may take so long.  What is left then has no RESULT: the supervisor
