@@ -84,7 +84,7 @@ WORKER_SRCS := \
 	worker/runtime/session.c worker/runtime/curlloop.c \
 	worker/rest/limit.c worker/rest/limitshow.c worker/rest/limitread.c worker/rest/limitstate.c worker/rest/lanes.c worker/rest/route.c \
 	worker/rest/nonce.c worker/rest/rest.c \
-	worker/rest/split.c worker/rest/show.c worker/rest/stream.c worker/rest/growing.c \
+	worker/rest/codepoint.c worker/rest/token.c worker/rest/split.c worker/rest/show.c worker/rest/stream.c worker/rest/growing.c \
 	worker/chat/sse.c worker/chat/provider.c worker/chat/failure.c worker/chat/body.c \
 	worker/chat/field.c worker/chat/halves.c worker/chat/think.c worker/chat/toolcalls.c worker/chat/codec.c \
 	worker/chat/arrival.c worker/chat/lineage.c worker/chat/model.c \

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "worker/rest/codepoint.h"
 #include "worker/rest/split.h"
 
 #define TEXT_MAX	(256 * 1024)
@@ -168,7 +169,7 @@ is_sound(struct span piece, uint32_t limit, uint32_t max_lines)
 	clean(piece, &b, &units);
 	require(span_eq(buf_span(&b), piece));		/* it was clean */
 	buf_fini(&b);
-	require(units > 0 && units <= limit && split_utf16_len(piece) == units);
+	require(units > 0 && units <= limit && codepoint_utf16_len(piece) == units);
 	require(!is_blank(piece));
 	for (at = 0; at <= piece.n; at = next) {
 		nl = at < piece.n ? memchr(piece.p + at, '\n', piece.n - at) : NULL;

@@ -40,8 +40,8 @@ bodies(void **state)
 		{ "{ \"enforce_nonce\":true,\"nonce\":1}", "{\"enforce_nonce\":true,\"nonce\":1}",
 		    true },
 		/* What is inside is not meant. */
-		{ "{\"a\":{\"nonce\":1}}", "{\"nonce\":\"n\",\"enforce_nonce\":true,\"a\":{\"nonce\":1}}",
-		    true },
+		{ "{\"a\":{\"nonce\":1}}",
+		    "{\"nonce\":\"n\",\"enforce_nonce\":true,\"a\":{\"nonce\":1}}", true },
 		{ "[]", NULL, true },
 		{ "", NULL, true },
 		{ "{\"a\":}", NULL, true },

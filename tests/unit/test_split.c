@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include "worker/rest/codepoint.h"
 #include "worker/rest/split.h"
 
 #define X10(c)	c c c c c c c c c c
@@ -209,8 +210,8 @@ replaces_what_is_no_utf8(void **state)
 	CUT("a\xff" "b\xc3", "a" BAD "b" BAD);
 	CUT("\xf0\x9f\x98" "a\xe2\x82", BAD "a" BAD);
 	CUT("\xed\xa0\x80|\xc0\x80|\xf4\x90\x80\x80", BAD BAD BAD "|" BAD BAD "|" BAD BAD BAD BAD);
-	assert_int_equal(split_utf16_len(SPAN("a\xff\xc3\xa9\xf0\x9f\x98\x80\xe2\x82")), 6);
-	assert_int_equal(split_utf16_len(SPAN_NONE), 0);
+	assert_int_equal(codepoint_utf16_len(SPAN("a\xff\xc3\xa9\xf0\x9f\x98\x80\xe2\x82")), 6);
+	assert_int_equal(codepoint_utf16_len(SPAN_NONE), 0);
 }
 
 static void
@@ -284,7 +285,7 @@ grows_as_it_is_cut_at_once(void **state)
 			split_render(&grown, final_n, span_make(t.p, i), &a);
 			split_render(&whole, final_n, t, &b);
 			assert_true(span_eq(buf_span(&a), buf_span(&b)));
-			assert_true(split_utf16_len(buf_span(&a)) <= SPLIT_LIMIT_DISCORD);
+			assert_true(codepoint_utf16_len(buf_span(&a)) <= SPLIT_LIMIT_DISCORD);
 		}
 	}
 	assert_int_equal(final_n, n);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "worker/rest/codepoint.h"
 #include "worker/rest/show.h"
 
 /* Below a text that did not end by itself; the one with a blank takes the handler's words. */
@@ -79,7 +80,7 @@ show_shorter(const struct stream *s, unsigned piece, struct span want)
 
 	if (!m->known)
 		return piece + 1 < s->map_n;
-	return split_utf16_len(want) < split_utf16_len(shown_text(m));
+	return codepoint_utf16_len(want) < codepoint_utf16_len(shown_text(m));
 }
 
 /*
@@ -106,7 +107,7 @@ behind(const struct stream *s)
 static bool
 fits(const struct stream *s, struct span text)
 {
-	return split_utf16_len(text) + 1 + split_utf16_len(span_of(s->note)) <= SPLIT_LIMIT_DISCORD;
+	return codepoint_utf16_len(text) + 1 + codepoint_utf16_len(span_of(s->note)) <= SPLIT_LIMIT_DISCORD;
 }
 
 /* The text of the last message, which the note goes below when it fits. */

@@ -24,8 +24,8 @@
  * white space behind it not counted, is none.
  *
  * Owner: the stream, which also keeps the text.  Offsets are in bytes of that text, absolute.
- * Source: CommonMark 0.31 section 4.5; Unicode 14 (marks, jamo, emoji modifiers, flags); Discord docs,
- * resources/message (2000) and reference, message formatting.
+ * Source: CommonMark 0.31 section 4.5; Discord docs, resources/message (2000); those of codepoint and
+ * token.
  */
 #ifndef WORKER_REST_SPLIT_H
 #define WORKER_REST_SPLIT_H
@@ -120,8 +120,5 @@ struct split_piece split_piece(const struct split *, size_t i);
 
 /* Appends piece i, valid UTF-8, to out.  text: as in the last split_text. */
 void	 split_render(const struct split *, size_t i, struct span text, struct buf *out);
-
-/* Invalid parts count as U+FFFD. */
-size_t	 split_utf16_len(struct span);
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "common/json.h"
+#include "worker/rest/codepoint.h"
 #include "worker/rest/show.h"
 
 #define FLAG_TYPING		1
@@ -197,7 +198,7 @@ may_create(struct stream *s)
 		return false;
 	if (show_want(s, s->cur, &b) && !show_is_blank(buf_span(&b)))
 		yes = s->cur > 0 || show_closed(s, s->cur) ||
-		    split_utf16_len(buf_span(&b)) >= STREAM_FIRST_UNITS ||
+		    codepoint_utf16_len(buf_span(&b)) >= STREAM_FIRST_UNITS ||
 		    (!mono_is_never(s->first_text) && !mono_before(s->now, first_due(s)));
 	buf_fini(&b);
 	return yes;
