@@ -50,39 +50,63 @@ text(struct buf *b, const char *s)
 	snap_html(b, cut);
 }
 
+/* ---- tables ---- */
+
+/* A column: its title, a leading + is one of numbers; and what draws its cells from `path`. */
+struct column {
+	const char	*title;
+	void		(*cell)(struct buf *, const json_t *row, const char *path);
+	const char	*path;
+};
+
 static void
-cell(struct buf *b, const char *s)
+cell(struct buf *b, const json_t *row, const char *path)
 {
 	buf_printf(b, "<td>");
-	text(b, s);
+	text(b, snap_str(row, path));
 	buf_printf(b, "</td>");
 }
 
 static void
-cell_n(struct buf *b, uint64_t v)
+cell_n(struct buf *b, const json_t *row, const char *path)
 {
-	buf_printf(b, "<td class=n>%" PRIu64 "</td>", v);
+	buf_printf(b, "<td class=n>%" PRIu64 "</td>", snap_u64(row, path));
 }
 
-/* A column in which something is wrong when it is not 0. */
+/* Something is wrong when it is not 0. */
 static void
-cell_bad(struct buf *b, uint64_t v)
+cell_bad(struct buf *b, const json_t *row, const char *path)
 {
+	uint64_t	 v = snap_u64(row, path);
+
 	buf_printf(b, "<td class=\"n%s\">%" PRIu64 "</td>", v == 0 ? "" : " bad", v);
 }
 
 static void
-cell_ms(struct buf *b, uint64_t ms)
+cell_ms(struct buf *b, const json_t *row, const char *path)
 {
 	char	 human[24];
 
-	buf_printf(b, "<td>%s</td>", clock_human_ms(ms, human, sizeof(human)));
+	buf_printf(b, "<td>%s</td>", clock_human_ms(snap_u64(row, path), human, sizeof(human)));
+}
+
+/* Of microseconds. */
+static void
+cell_exact_ms(struct buf *b, const json_t *row, const char *path)
+{
+	buf_printf(b, "<td>%.1f ms</td>", (double)snap_u64(row, path) / 1000);
 }
 
 static void
-cell_bytes(struct buf *b, uint64_t bytes)
+cell_bytes(struct buf *b, const json_t *row, const char *path)
 {
-	buf_printf(b, "<td class=n>%.1f MiB</td>", (double)bytes / (1 << 20));
+	buf_printf(b, "<td class=n>%.1f MiB</td>", (double)snap_u64(row, path) / (1 << 20));
+}
+
+static void
+cell_kib(struct buf *b, const json_t *row, const char *path)
+{
+	buf_printf(b, "<td class=n>%.1f MiB</td>", (double)snap_u64(row, path) / (1 << 10));
 }
 
 static void
@@ -93,22 +117,26 @@ cell_state(struct buf *b, const char *state, bool good)
 	buf_printf(b, "</td>");
 }
 
-/* columns: names between bars, a leading + is one of numbers. */
 static void
-table(struct buf *b, const char *title, const char *columns)
+table(struct buf *b, const char *title, const struct column *columns, size_t columns_n)
 {
 	buf_printf(b, "<h2>%s</h2>\n<div class=wide><table><tr>", title);
-	while (*columns != '\0') {
-		size_t	 n = strcspn(columns, "|");
-		bool	 number = *columns == '+';
+	for (size_t i = 0; i < columns_n; i++) {
+		bool	 number = columns[i].title[0] == '+';
 
-		buf_printf(b, "<th%s>%.*s</th>", number ? " class=n" : "", (int)n - number,
-		    columns + number);
-		columns += n + (columns[n] == '|');
+		buf_printf(b, "<th%s>%s</th>", number ? " class=n" : "", columns[i].title + number);
 	}
 	buf_printf(b, "</tr>\n");
 }
 
+static void
+cells(struct buf *b, const json_t *row, const struct column *columns, size_t columns_n)
+{
+	for (size_t i = 0; i < columns_n; i++)
+		columns[i].cell(b, row, columns[i].path);
+}
+
+/* rows of all are shown. */
 static void
 table_end(struct buf *b, size_t rows, size_t all, const char *none)
 {
@@ -119,55 +147,91 @@ table_end(struct buf *b, size_t rows, size_t all, const char *none)
 		buf_printf(b, "<p class=dim>and %zu more: bulkheadctl shows them</p>\n", all - rows);
 }
 
+#define COLUMNS(c)	c, sizeof(c) / sizeof(c[0])
+
+/*
+ * A table of the elements that have the member `with`, of one object, or of nothing.
+ *	more	elements that the snapshot has not
+ */
+static void
+list(struct buf *b, const char *title, const struct column *columns, size_t columns_n,
+    const json_t *rows, const char *with, size_t more, const char *none)
+{
+	size_t	 n = json_is_array(rows) ? json_array_size(rows) : json_is_object(rows), all = 0;
+
+	table(b, title, columns, columns_n);
+	for (size_t i = 0; i < n; i++) {
+		const json_t	*row = json_is_array(rows) ? json_array_get(rows, i) : rows;
+
+		if (!snap_has(row, with) || all++ >= ROWS_MAX)
+			continue;
+		buf_printf(b, "<tr>");
+		cells(b, row, columns, columns_n);
+		buf_printf(b, "</tr>\n");
+	}
+	table_end(b, all < ROWS_MAX ? all : ROWS_MAX, all + more, none);
+}
+
 /* ---- sections ---- */
+
+/* There is one. */
+static void
+cell_shard(struct buf *b, const json_t *row, const char *path)
+{
+	(void)row;
+	(void)path;
+	buf_printf(b, "<td class=n>0</td>");
+}
+
+static void
+cell_gateway(struct buf *b, const json_t *g, const char *path)
+{
+	cell_state(b, snap_str(g, path), snap_true(g, "live"));
+}
 
 static void
 shards(struct buf *b, const json_t *st)
 {
-	const json_t	*g = snap_at(st, "gateway");
+	static const struct column	 columns[] = {
+		{ "+shard", cell_shard, "" },
+		{ "state", cell_gateway, "state" },
+		{ "for", cell_ms, "state_ms" },
+		{ "ACK latency", cell_exact_ms, "latency_us" },
+		{ "+heartbeats", cell_n, "beats" },
+		{ "most late", cell_exact_ms, "beat_jitter_max_us" },
+		{ "+sequence", cell_n, "seq" },
+		{ "last close", cell, "last_close" },
+	};
 
-	table(b, "Shards", "+shard|state|for|ACK latency|+heartbeats|most late|+sequence|last close");
-	if (json_is_object(g)) {
-		buf_printf(b, "<tr><td class=n>0</td>");
-		cell_state(b, snap_str(g, "state"), snap_true(g, "live"));
-		cell_ms(b, snap_u64(g, "state_ms"));
-		buf_printf(b, "<td>%.1f ms</td>", (double)snap_u64(g, "latency_us") / 1000);
-		cell_n(b, snap_u64(g, "beats"));
-		buf_printf(b, "<td>%.1f ms</td>", (double)snap_u64(g, "beat_jitter_max_us") / 1000);
-		cell_n(b, snap_u64(g, "seq"));
-		cell(b, snap_str(g, "last_close"));
-		buf_printf(b, "</tr>\n");
-	}
-	table_end(b, 1, json_is_object(g), "no connection to the gateway is wanted (--no-gateway)");
+	list(b, "Shards", COLUMNS(columns), snap_at(st, "gateway"), "", 0,
+	    "no connection to the gateway is wanted (--no-gateway)");
+}
+
+static void
+cell_places(struct buf *b, const json_t *p, const char *path)
+{
+	uint64_t	 ready = snap_u64(p, path), wanted = snap_u64(p, "workers");
+	char		 of[48];
+
+	snprintf(of, sizeof(of), "%" PRIu64 " of %" PRIu64, ready, wanted);
+	cell_state(b, of, ready >= wanted);
 }
 
 static void
 pools(struct buf *b, const json_t *st)
 {
-	const json_t	*all = snap_at(st, "pools"), *p;
-	size_t		 i;
+	static const struct column	 columns[] = {
+		{ "pool", cell, "name" },
+		{ "role", cell, "role" },
+		{ "ready", cell_places, "ready" },
+		{ "+waiting", cell_n, "waiting" },
+		{ "oldest", cell_ms, "oldest_ms" },
+		{ "+given", cell_n, "given" },
+		{ "+keys", cell_n, "keys" },
+		{ "+restarts", cell_n, "restarts" },
+	};
 
-	table(b, "Pools and queues", "pool|role|ready|+waiting|oldest|+given|+keys|+restarts");
-	json_array_foreach(all, i, p) {
-		char	 of[48];
-		bool	 good = snap_u64(p, "ready") >= snap_u64(p, "workers");
-
-		if (i >= ROWS_MAX)
-			break;
-		buf_printf(b, "<tr>");
-		cell(b, snap_str(p, "name"));
-		cell(b, snap_str(p, "role"));
-		snprintf(of, sizeof(of), "%" PRIu64 " of %" PRIu64, snap_u64(p, "ready"),
-		    snap_u64(p, "workers"));
-		cell_state(b, of, good);
-		cell_n(b, snap_u64(p, "waiting"));
-		cell_ms(b, snap_u64(p, "oldest_ms"));
-		cell_n(b, snap_u64(p, "given"));
-		cell_n(b, snap_u64(p, "keys"));
-		cell_n(b, snap_u64(p, "restarts"));
-		buf_printf(b, "</tr>\n");
-	}
-	table_end(b, ROWS_MAX, json_array_size(all), "no pool");
+	list(b, "Pools and queues", COLUMNS(columns), snap_at(st, "pools"), "", 0, "no pool");
 }
 
 static unsigned
@@ -180,10 +244,9 @@ life_x(uint64_t ago_ms)
 
 /* The last hour: since when this process runs, and when the one before it died. */
 static void
-life_line(struct buf *b, const json_t *w)
+cell_life(struct buf *b, const json_t *w, const char *path)
 {
-	uint64_t	 up_ms = snap_u64(w, "uptime_ms");
-	unsigned	 x = life_x(up_ms);
+	unsigned	 x = life_x(snap_u64(w, path));
 
 	buf_printf(b, "<td><svg width=%d height=10 aria-hidden=true>"
 	    "<rect class=base y=4 width=%d height=2 />", LIFE_WIDTH, LIFE_WIDTH);
@@ -197,33 +260,31 @@ life_line(struct buf *b, const json_t *w)
 }
 
 static void
+cell_worker(struct buf *b, const json_t *w, const char *path)
+{
+	const char	*state = snap_str(w, path);
+
+	cell_state(b, snap_true(w, "active") ? "ready, active" : state,
+	    strcmp(state, "ready") == 0);
+}
+
+static void
 workers(struct buf *b, const json_t *st)
 {
-	const json_t	*all = snap_at(st, "workers"), *w;
-	const char	*state;
-	size_t		 i;
+	static const struct column	 columns[] = {
+		{ "worker", cell, "tag" },
+		{ "state", cell_worker, "state" },
+		{ "for", cell_ms, "state_ms" },
+		{ "up", cell_ms, "uptime_ms" },
+		{ "the last hour", cell_life, "uptime_ms" },
+		{ "+memory", cell_kib, "rss_kib" },
+		{ "+scopes", cell_n, "scopes" },
+		{ "+streams", cell_n, "streams" },
+		{ "+restarts", cell_n, "restarts" },
+		{ "timers late (p99)", cell_exact_ms, "timers.late_p99_us" },
+	};
 
-	table(b, "Workers",
-	    "worker|state|for|up|the last hour|+memory|+scopes|+streams|+restarts|timers late (p99)");
-	json_array_foreach(all, i, w) {
-		if (i >= ROWS_MAX)
-			break;
-		state = snap_str(w, "state");
-		buf_printf(b, "<tr>");
-		cell(b, snap_str(w, "tag"));
-		cell_state(b, snap_true(w, "active") ? "ready, active" : state,
-		    strcmp(state, "ready") == 0);
-		cell_ms(b, snap_u64(w, "state_ms"));
-		cell_ms(b, snap_u64(w, "uptime_ms"));
-		life_line(b, w);
-		cell_bytes(b, snap_u64(w, "rss_kib") << 10);
-		cell_n(b, snap_u64(w, "scopes"));
-		cell_n(b, snap_u64(w, "streams"));
-		cell_n(b, snap_u64(w, "restarts"));
-		buf_printf(b, "<td>%.1f ms</td></tr>\n",
-		    (double)snap_u64(w, "timers.late_p99_us") / 1000);
-	}
-	table_end(b, ROWS_MAX, json_array_size(all), "no worker");
+	list(b, "Workers", COLUMNS(columns), snap_at(st, "workers"), "", 0, "no worker");
 }
 
 /* ---- latencies ---- */
@@ -302,26 +363,30 @@ latency_rows(struct buf *b, const json_t *m, const json_t *les, size_t *all)
 		buf_printf(b, "\">");
 		text(b, snap_str(m, "name"));
 		buf_printf(b, "</td>");
-		cell(b, snap_str(row, "pool"));
+		cell(b, row, "pool");
 		plot(b, row);
 		cell_quantile(b, row, les, n, 500);
 		cell_quantile(b, row, les, n, 950);
 		cell_quantile(b, row, les, n, 990);
-		cell_n(b, n);
-		buf_printf(b, "</tr>\n");
+		buf_printf(b, "<td class=n>%" PRIu64 "</td></tr>\n", n);
 		shown++;
 	}
 	return shown;
 }
 
+/* Each row needs what its histogram says: its cells are drawn by latency_rows. */
 static void
 latencies(struct buf *b, const json_t *doc)
 {
-	const json_t	*les = snap_at(doc, "steps"), *m;
-	size_t		 i, all = 0, shown = 0;
+	static const struct column	 columns[] = {
+		{ .title = "what" }, { .title = "pool" }, { .title = "1 ms to 300 s and above" },
+		{ .title = "+half within" }, { .title = "+95 % within" },
+		{ .title = "+99 % within" }, { .title = "+n" },
+	};
+	const json_t			*les = snap_at(doc, "steps"), *m;
+	size_t				 i, all = 0, shown = 0;
 
-	table(b, "Latencies since the start", "what|pool|1 ms to 300 s and above|+half within"
-	    "|+95 % within|+99 % within|+n");
+	table(b, "Latencies since the start", COLUMNS(columns));
 	json_array_foreach(snap_at(doc, "measures"), i, m)
 		shown += latency_rows(b, m, les, &all);
 	table_end(b, shown, all, "nothing was measured yet");
@@ -332,70 +397,61 @@ latencies(struct buf *b, const json_t *doc)
 static void
 deaths(struct buf *b, const json_t *st)
 {
-	const json_t	*w;
-	size_t		 i, all = 0;
+	static const struct column	 columns[] = {
+		{ "worker", cell, "last.tag" },
+		{ "when", cell_ms, "last.ago_ms" },
+		{ "cause", cell, "last.cause" },
+		{ "what is known", cell, "last.text" },
+	};
 
-	table(b, "Recent deaths", "worker|when|cause|what is known");
-	json_array_foreach(snap_at(st, "workers"), i, w) {
-		if (!snap_has(w, "last") || all++ >= ROWS_MAX)
-			continue;
-		buf_printf(b, "<tr>");
-		cell(b, snap_str(w, "last.tag"));
-		cell_ms(b, snap_u64(w, "last.ago_ms"));
-		cell(b, snap_str(w, "last.cause"));
-		cell(b, snap_str(w, "last.text"));
-		buf_printf(b, "</tr>\n");
-	}
-	table_end(b, ROWS_MAX, all, "nobody died");
+	list(b, "Recent deaths", COLUMNS(columns), snap_at(st, "workers"), "last", 0,
+	    "nobody died");
 }
 
 static void
 letters(struct buf *b, const json_t *doc)
 {
-	const json_t	*all = snap_at(doc, "letters"), *d;
-	uint64_t	 n = snap_u64(doc, "status.deliveries.aside");
-	size_t		 i;
+	static const struct column	 columns[] = {
+		{ "delivery", cell, "delivery" },
+		{ "pool", cell, "pool" },
+		{ "event", cell, "event" },
+		{ "age", cell_ms, "age_ms" },
+		{ "+charges", cell_n, "charges" },
+		{ "kind", cell, "aside" },
+		{ "why", cell, "report" },
+	};
+	const json_t			*here = snap_at(doc, "letters");
+	size_t				 n = json_array_size(here);
+	uint64_t			 all = snap_u64(doc, "status.deliveries.aside");
 
-	table(b, "Dead letters", "delivery|pool|event|age|+charges|kind|why");
-	json_array_foreach(all, i, d) {
-		if (i >= ROWS_MAX)
-			break;
-		buf_printf(b, "<tr>");
-		cell(b, snap_str(d, "delivery"));
-		cell(b, snap_str(d, "pool"));
-		cell(b, snap_str(d, "event"));
-		cell_ms(b, snap_u64(d, "age_ms"));
-		cell_n(b, snap_u64(d, "charges"));
-		cell(b, snap_str(d, "aside"));
-		cell(b, snap_str(d, "report"));
-		buf_printf(b, "</tr>\n");
-	}
-	table_end(b, json_array_size(all), n, "none");
+	list(b, "Dead letters", COLUMNS(columns), here, "", all > n ? (size_t)all - n : 0, "none");
+}
+
+static void
+cell_gap(struct buf *b, const json_t *g, const char *path)
+{
+	bool	 whole = snap_true(g, path);
+
+	cell_state(b, snap_true(g, "filling") ? "being filled" : whole ? "whole" : "not whole",
+	    whole);
 }
 
 static void
 gaps(struct buf *b, const json_t *st)
 {
-	const json_t	*g = snap_at(st, "gap");
-	bool		 any = json_is_object(g);
+	static const struct column	 columns[] = {
+		{ "lost", cell, "lost" },
+		{ "live again", cell, "live" },
+		{ "+channels", cell_n, "channels" },
+		{ "+filled", cell_n, "filled" },
+		{ "+refused", cell_bad, "refused" },
+		{ "+failed", cell_bad, "failed" },
+		{ "+skipped", cell_bad, "skipped" },
+		{ "+messages recovered", cell_n, "recovered" },
+		{ "state", cell_gap, "whole" },
+	};
 
-	table(b, "The last gap", "lost|live again|+channels|+filled|+refused|+failed|+skipped"
-	    "|+messages recovered|state");
-	if (any) {
-		buf_printf(b, "<tr>");
-		cell(b, snap_str(g, "lost"));
-		cell(b, snap_str(g, "live"));
-		cell_n(b, snap_u64(g, "channels"));
-		cell_n(b, snap_u64(g, "filled"));
-		cell_bad(b, snap_u64(g, "refused"));
-		cell_bad(b, snap_u64(g, "failed"));
-		cell_bad(b, snap_u64(g, "skipped"));
-		cell_n(b, snap_u64(g, "recovered"));
-		cell_state(b, snap_true(g, "filling") ? "being filled" : snap_true(g, "whole") ?
-		    "whole" : "not whole", snap_true(g, "whole"));
-		buf_printf(b, "</tr>\n");
-	}
-	table_end(b, 1, any, "no session was lost");
+	list(b, "The last gap", COLUMNS(columns), snap_at(st, "gap"), "", 0, "no session was lost");
 }
 
 static void
@@ -436,21 +492,28 @@ summary(struct buf *b, const struct snap *s, const json_t *st)
 }
 
 static void
+cell_damage(struct buf *b, const json_t *st, const char *path)
+{
+	bool	 damaged = snap_true(st, path);
+
+	cell_state(b, damaged ? snap_str(st, "journal.damage") : "none", !damaged);
+}
+
+static void
 figures(struct buf *b, const json_t *st)
 {
-	table(b, "Deliveries and journal", "+waiting|+given|+dead letters|+calls open|+streams open"
-	    "|+journal|+in use|damage");
-	buf_printf(b, "<tr>");
-	cell_n(b, snap_u64(st, "deliveries.waiting"));
-	cell_n(b, snap_u64(st, "deliveries.given"));
-	cell_bad(b, snap_u64(st, "deliveries.aside"));
-	cell_n(b, snap_u64(st, "calls_open"));
-	cell_n(b, snap_u64(st, "streams_open"));
-	cell_bytes(b, snap_u64(st, "journal.bytes"));
-	cell_bytes(b, snap_u64(st, "journal.live_bytes"));
-	cell_state(b, snap_true(st, "journal.damaged") ? snap_str(st, "journal.damage") : "none",
-	    !snap_true(st, "journal.damaged"));
-	buf_printf(b, "</tr></table></div>\n");
+	static const struct column	 columns[] = {
+		{ "+waiting", cell_n, "deliveries.waiting" },
+		{ "+given", cell_n, "deliveries.given" },
+		{ "+dead letters", cell_bad, "deliveries.aside" },
+		{ "+calls open", cell_n, "calls_open" },
+		{ "+streams open", cell_n, "streams_open" },
+		{ "+journal", cell_bytes, "journal.bytes" },
+		{ "+in use", cell_bytes, "journal.live_bytes" },
+		{ "damage", cell_damage, "journal.damaged" },
+	};
+
+	list(b, "Deliveries and journal", COLUMNS(columns), st, "", 0, "");
 }
 
 void
