@@ -88,7 +88,7 @@ WORKER_SRCS := \
 	worker/chat/sse.c worker/chat/provider.c worker/chat/failure.c worker/chat/body.c \
 	worker/chat/field.c worker/chat/halves.c worker/chat/think.c worker/chat/toolcalls.c worker/chat/codec.c \
 	worker/chat/arrival.c worker/chat/lineage.c worker/chat/model.c \
-	worker/chat/trigger.c worker/chat/context.c worker/chat/prompt.c worker/chat/fetch.c \
+	worker/chat/trigger.c worker/chat/message.c worker/chat/context.c worker/chat/prompt.c worker/chat/fetch.c \
 	worker/chat/models.c worker/chat/turn.c worker/chat/trial.c worker/chat/chat.c \
 	worker/echo/echo.c worker/echo/recite.c
 

@@ -29,7 +29,6 @@
 
 #define CONTEXT_MESSAGES_MAX	4000		/* cached */
 #define CONTEXT_BYTES_MAX	(16u << 20)
-#define CONTEXT_TEXT_MAX	(32u << 10)	/* of one message; Discord's own bounds are below */
 #define CONTEXT_IMAGES_MAX	10
 #define CONTEXT_PAGE		50		/* messages asked for at once */
 #define CONTEXT_ASKS_MAX	40		/* of one chain */
