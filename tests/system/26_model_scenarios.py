@@ -160,7 +160,8 @@ def test_scenario(asked, model, name):
     want = {"whole": row["answer"], "part": row["sent"], "late": row["answer"] + " too late"}.get(case.text, case.text)
     if case.text == "begin":
         want = row["answer"][:len(got.said["answer"])]
-    assert got.said["answer"] == want and (case.text not in ("part", "begin") or want), got.said
+    # How far a drip has come when the time is up is for the machine to say: perhaps to no word yet.
+    assert got.said["answer"] == want and (case.text != "part" or want), got.said
     assert (case.why or "") in got.said["why"] and (case.why is not None or not got.said["why"]), got.said
     assert (got.status == 0) is case.good
     assert case.good or not case.id or f"(id {row['request_id']})" in got.said["why"], got.said["why"]
