@@ -96,11 +96,11 @@ def test_killed_with_many(polite, bots):
     channels = polite.channels[:12]
     polite.say_many([(c, "!stream 160 16") for c in channels])
     for _ in range(2):
-        wait_for(lambda: bot.worker("echo.0")["open"] == 12, 20, "all are open")
+        wait_for(lambda: bot.worker("echo.0")["streams"] == 12, 20, "all are open")
         bot.kill("echo.0")
         bot.ready()
     # Each takes 10 s: two minutes if they took turns.
-    wait_for(lambda: bot.worker("echo.0")["open"] == 12, 5, "all are open again at once")
+    wait_for(lambda: bot.worker("echo.0")["streams"] == 12, 5, "all are open again at once")
     for channel in channels:
         grown(polite, channel, 160)
     idle(bot)

@@ -1,5 +1,6 @@
 """scripts/quickstart as a person uses it: through a terminal, and once without one."""
 
+import contextlib
 import os
 import pathlib
 import re
@@ -139,6 +140,7 @@ def test_nothing_goes_on_unseen(end, place):
     if end == "kill -9":
         os.kill(child.pid, signal.SIGKILL)
     else:
-        child.close(force=False)        # the terminal is gone: SIGHUP
+        with contextlib.suppress(pexpect.ExceptionPexpect):     # which waits a tenth of a second for the end
+            child.close(force=False)    # the terminal is gone: SIGHUP
     wait_for(lambda: not supervisors(place), 20, "the bot is stopped")
     child.close(force=True)
