@@ -95,7 +95,7 @@ def memory(pid):
     """Every part of its memory that may be read."""
     with open(f"/proc/{pid}/maps", encoding="ascii", errors="replace") as file:
         maps = file.read().splitlines()
-    got = b""
+    got = bytearray()                   # a sanitizer maps hundreds of megabytes
     with open(f"/proc/{pid}/mem", "rb", buffering=0) as mem:
         for line in maps:
             start, end = (int(x, 16) for x in line.split()[0].split("-"))
@@ -104,7 +104,7 @@ def memory(pid):
                 got += mem.read(min(end - start, 8 << 20))
             except (OSError, OverflowError, ValueError):
                 pass
-    return got
+    return bytes(got)
 
 
 def vm_read(pid):
