@@ -10,9 +10,10 @@ import os
 import pathlib
 import re
 import signal
+import subprocess
 import time
 
-from machine import Flood, note, sh, wait_for
+from machine import Flood, Unit, note, sh, wait_for
 
 REASONS = "/root/walk/reasons.def"
 CREATES, HISTORY = r"/channels/\d+/messages$", r"/channels/\d+/messages$"
@@ -304,6 +305,31 @@ def rolled_back(bot, told):
     bot.ctl("restart echo --rolling")
     bot.configure()
     bot.ctl("reload")
+
+
+@alarm("AS_ROOT")
+def as_root(_, told):
+    """A note, and the health stays: of another bot, since this one has a user."""
+    other = Unit("root", token="root.bot.token", seed=10)
+    mine = f'token = "{other.fake.token}"\n'
+    users = "".join(f'{who} = "bulkhead"\n' for who in ("user", "rest_user", "handler_user"))
+    for more, noted in ((mine, True), (mine + users, False)):
+        other.configure(more=more)
+        sh(f"rm -rf {other.run}")
+        with open("/root/walk/root.log", "ab") as log:
+            process = subprocess.Popen(["bulkheadd", "-c", str(other.conf)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            wait_for(lambda: other.ctl_run("status").returncode == 0 and other.status()["health"] == "ok", 30, "it runs")
+            notes = other.status()["notes"]
+            assert any(told.line.match(n) for n in notes) == noted, notes
+            assert ("runs as root" in other.ctl("status")) == noted
+            other.answers()
+        finally:
+            process.terminate()
+            assert process.wait(60) == 0
+    told.called += 1
+    other.fake.stop()
+    sh(f"rm -rf {other.run} {other.conf}")
 
 
 def anew(bot):
