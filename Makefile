@@ -60,7 +60,7 @@ SUPERVISOR_SRCS := \
 	supervisor/delivery/backfill.c supervisor/delivery/fetchgap.c \
 	supervisor/delivery/answer.c supervisor/delivery/stale.c \
 	supervisor/pool/throttle.c supervisor/pool/slot.c supervisor/pool/proc.c supervisor/pool/obituary.c \
-	supervisor/pool/lastwords.c supervisor/pool/lines.c supervisor/pool/limits.c supervisor/pool/cgroup.c supervisor/pool/life.c supervisor/pool/fence.c supervisor/pool/privs.c supervisor/pool/spawn.c \
+	supervisor/pool/lastwords.c supervisor/pool/lines.c supervisor/pool/limits.c supervisor/pool/lacks.c supervisor/pool/cgroup.c supervisor/pool/life.c supervisor/pool/fence.c supervisor/pool/privs.c supervisor/pool/spawn.c \
 	supervisor/pool/voice.c supervisor/pool/child.c supervisor/pool/childlink.c supervisor/pool/childlook.c \
 	supervisor/pool/leftover.c supervisor/pool/orphans.c supervisor/pool/hello.c supervisor/pool/recycle.c \
 	supervisor/pool/view.c supervisor/pool/change.c supervisor/pool/config.c supervisor/pool/pool.c \
@@ -131,6 +131,7 @@ UNIT_TESTS := \
 	test_journal \
 	test_json \
 	test_lanes \
+	test_lacks \
 	test_life \
 	test_limit \
 	test_limitstate \

@@ -17,6 +17,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "common/confine.h"
 #include "common/fault.h"
 #include "common/log.h"
 #include "proto/contract.h"
@@ -142,6 +143,7 @@ print_policy(const struct cfg *cfg, const char *conf)
 
 	(void)policy_put(cfg, privs_stays_root(cfg), &text);
 	(void)site_put(cfg, conf, &text);
+	(void)policy_put_lacks(cfg, (uint64_t)confine_landlock(), &text);
 	s = buf_span(&text);
 	(void)fwrite(s.p, 1, s.n, stdout);
 	buf_fini(&text);

@@ -6,6 +6,7 @@
 
 #include "common/tables.h"
 #include "supervisor/policy.h"
+#include "supervisor/pool/lacks.h"
 
 static bool
 takes(const struct cfg_pool *p, const struct event_row *ev)
@@ -174,6 +175,26 @@ policy_put(const struct cfg *cfg, bool stays_root, struct buf *out)
 		buf_printf(out, "warning: started as root it stays root: the options user, rest_user and"
 		    " handler_user give each part a user of its own\n");
 		warned++;
+	}
+	return warned;
+}
+
+size_t
+policy_put_lacks(const struct cfg *cfg, uint64_t landlock, struct buf *out)
+{
+	struct lacks_of	 of = {
+		.landlock = landlock, .own_user = cfg->handler_user != NULL,
+		/* Whether a group is delegated is seen when it runs. */
+		.counted = cfg->handler_user != NULL || strcmp(cfg->cgroup, "none") != 0,
+	};
+	const char	*words[LACKS_MAX];
+	size_t		 n = lacks(&of, words), warned = 0;
+
+	for (size_t i = 0; i < cfg->pools_n; i++) {
+		if (strncmp(cfg->pools[i].handler, "exec:", 5) != 0)
+			continue;
+		for (size_t k = 0; k < n; k++, warned++)
+			buf_printf(out, "warning: pool %s, here: %s\n", cfg->pools[i].name, words[k]);
 	}
 	return warned;
 }

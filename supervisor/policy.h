@@ -15,5 +15,7 @@
  *	stays_root	a start by who asks would run as root
  */
 size_t	 policy_put(const struct cfg *, bool stays_root, struct buf *out);
+/* The same of what does not keep exec: programs on a kernel with that Landlock. */
+size_t	 policy_put_lacks(const struct cfg *, uint64_t landlock, struct buf *out);
 
 #endif

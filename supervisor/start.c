@@ -285,6 +285,7 @@ run_start(struct run *run)
 	sup->pools = pools_new(sup->loop, sup->cfg, sup->conf, sup->journal, run->worker,
 	    &run_pools_ops, run);
 	pools_users(sup->pools, &run->privs);
+	pools_say_lacks(sup->pools);
 	pools_leftovers(sup->pools, on_leftovers_gone, run);
 	path = mem_printf("%s/control.sock", sup->cfg->runtime_dir);
 	sup->control = control_new(sup, path, run->former.control_fd, &why);

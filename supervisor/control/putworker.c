@@ -150,6 +150,8 @@ put_live(struct sup *sup, struct json_out *o, const struct child *c)
 	json_kv_cstr(o, "memory_by", u.memory_by);
 	json_kv_cstr(o, "memory_why", u.memory_why);
 	json_kv_known(o, "files", null_of_0(u.files));
+	json_kv_known(o, "processes", null_of_0(u.processes));
+	json_kv_cstr(o, "processes_by", u.processes_by);
 	json_kv_u64(o, "core_bytes", u.core_bytes);
 	json_obj_end(o);
 	json_key(o, "confined");
@@ -160,6 +162,11 @@ put_live(struct sup *sup, struct json_out *o, const struct child *c)
 		json_kv_bool(o, "seccomp", u.confined.seccomp);
 		json_kv_u64(o, "landlock", u.confined.landlock);
 		json_kv_u64(o, "uid", u.confined.uid);
+		json_key(o, "lacks");
+		json_arr(o);
+		for (size_t i = 0; i < u.lacks_n; i++)
+			json_cstr(o, u.lacks[i]);
+		json_arr_end(o);
 	}
 	json_obj_end(o);
 }

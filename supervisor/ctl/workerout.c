@@ -2,6 +2,7 @@
  * workerout - see workerout.h.
  */
 #include <inttypes.h>
+#include <string.h>
 
 #include "common/clock.h"
 #include "supervisor/ctl/doc.h"
@@ -160,6 +161,11 @@ print_limits(FILE *f, const json_t *w)
 	}
 	if (json_is_integer(json_object_get(l, "files")))
 		fprintf(f, "%-12s%" PRIu64 " descriptors\n", "limit", get_u64(l, "files"));
+	if (json_is_string(json_object_get(l, "processes_by")))
+		fprintf(f, "%-12s%" PRIu64 " processes and threads, %s%s\n", "limit",
+		    get_u64(l, "processes"), strcmp(get_str(l, "processes_by"), "user") == 0 ?
+		    "of all of its user: " : "", strcmp(get_str(l, "processes_by"), "user") == 0 ?
+		    "no control group with pids is delegated" : get_str(l, "processes_by"));
 	if (get_u64(l, "core_bytes") != 0)
 		fprintf(f, "%-12s%" PRIu64 " bytes of core file\n", "limit",
 		    get_u64(l, "core_bytes"));
@@ -169,6 +175,9 @@ print_limits(FILE *f, const json_t *w)
 static void
 print_confined(FILE *f, const json_t *c)
 {
+	const json_t	*lack;
+	size_t		 i;
+
 	if (json_object_size(c) == 0)
 		return;
 	fprintf(f, "%-12s%s%s", "confined", get_bool(c, "no_new_privs") ? "no_new_privs, " : "",
@@ -179,6 +188,11 @@ print_confined(FILE *f, const json_t *c)
 	else
 		fputs("no landlock, ", f);
 	fprintf(f, "uid %" PRIu64 "\n", get_u64(c, "uid"));
+	json_array_foreach(json_object_get(c, "lacks"), i, lack) {
+		fprintf(f, "%-12s", "not kept");
+		print_clean(f, json_string_value(lack), "");
+		fputc('\n', f);
+	}
 }
 
 void

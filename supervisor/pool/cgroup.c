@@ -256,6 +256,20 @@ step_back(struct cgroups *cg)
 	cg->moved = false;
 }
 
+/* Memory, and processes where they are counted: version 2 alone has both in one place. */
+static bool
+hand_down(struct cgroups *cg)
+{
+	bool	 pids = file_lists(cg->path, "cgroup.controllers", "pids");
+
+	if ((!file_lists(cg->path, "cgroup.subtree_control", "memory") ||
+	    (pids && !file_lists(cg->path, "cgroup.subtree_control", "pids"))) &&
+	    write_at(cg->path, "cgroup.subtree_control", pids ? "+memory +pids" : "+memory") == -1)
+		return false;
+	cg->pids = pids;
+	return true;
+}
+
 static void
 take_v2(struct cgroups *cg)
 {
@@ -263,11 +277,7 @@ take_v2(struct cgroups *cg)
 		without(cg, "%s has no memory controller", cg->path);
 		return;
 	}
-	if (file_lists(cg->path, "cgroup.subtree_control", "memory") ||
-	    write_at(cg->path, "cgroup.subtree_control", "+memory") == 0)
-		return;
-	if (errno == EBUSY && step_aside(cg) == 0 &&
-	    write_at(cg->path, "cgroup.subtree_control", "+memory") == 0)
+	if (hand_down(cg) || (errno == EBUSY && step_aside(cg) == 0 && hand_down(cg)))
 		return;
 	without(cg, "%s does not hand the memory controller down: %s", cg->path, strerror(errno));
 	step_back(cg);
@@ -371,10 +381,17 @@ cgroups_sweep(const struct cgroups *cg, bool ours)
 /* ---- one worker ---- */
 
 static int
-set_limit(const struct cgroups *cg, const char *path, uint64_t memory_bytes)
+set_limits(const struct cgroups *cg, const char *path, uint64_t memory_bytes, uint64_t processes)
 {
 	char	 text[24];
 
+	if (processes != 0 && cg->pids) {
+		snprintf(text, sizeof(text), "%" PRIu64, processes);
+		if (write_at(path, "pids.max", text) == -1)
+			return -1;
+	}
+	if (memory_bytes == 0)
+		return 0;
 	snprintf(text, sizeof(text), "%" PRIu64, memory_bytes);
 	if (write_at(path, cg->version == CGROUP_V2 ? "memory.max" : "memory.limit_in_bytes",
 	    text) == -1)
@@ -390,8 +407,8 @@ set_limit(const struct cgroups *cg, const char *path, uint64_t memory_bytes)
 }
 
 int
-cgroup_make(const struct cgroups *cg, const char *tag, uint64_t memory_bytes, struct cgroup *c,
-    const char **why_r)
+cgroup_make(const struct cgroups *cg, const char *tag, uint64_t memory_bytes, uint64_t processes,
+    struct cgroup *c, const char **why_r)
 {
 	static char	 why[160];
 	char		 procs[CGROUP_PATH_BYTES + 64];
@@ -407,7 +424,7 @@ cgroup_make(const struct cgroups *cg, const char *tag, uint64_t memory_bytes, st
 	snprintf(procs, sizeof(procs), "%s/cgroup.procs", c->path);
 	/* One of that name may be left from before an upgrade, whose process is this one. */
 	if ((mkdir(c->path, 0755) == -1 && errno != EEXIST) ||
-	    set_limit(cg, c->path, memory_bytes) == -1 ||
+	    set_limits(cg, c->path, memory_bytes, processes) == -1 ||
 	    (c->procs_fd = open(procs, O_WRONLY | O_CLOEXEC)) == -1) {
 		snprintf(why, sizeof(why), "its control group could not be made: %s", strerror(errno));
 		(void)rmdir(c->path);

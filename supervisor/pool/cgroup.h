@@ -1,6 +1,6 @@
 /*
- * cgroup - a control group of its own for each worker with a memory limit, so that the kernel
- * enforces it.
+ * cgroup - a control group of its own for each worker with a limit of memory or processes, so that
+ * the kernel enforces it.
  *
  * Only where one was delegated: made over to us by whoever manages the tree (systemd's Delegate=yes
  * marks it; a directory of our own user; or the option cgroup names it).  That it can be written is
@@ -30,6 +30,7 @@ struct cgroups {
 	enum cgroup_version	 version;	/* NONE: why says why */
 	char			 path[CGROUP_PATH_BYTES];	/* of the delegated directory */
 	bool			 moved;		/* we went into CGROUP_SELF */
+	bool			 pids;		/* it bounds processes too */
 	char			 why[256];
 };
 
@@ -57,9 +58,12 @@ struct cgroup {
 	char		 path[CGROUP_PATH_BYTES];	/* empty: none */
 	int		 procs_fd;	/* a child writes "0" to it before it execs; -1: closed */
 };
-/* 0; -1 with a sentence: nothing was made. */
+/*
+ * memory_bytes, processes: 0 none; the latter where the groups have pids.  0; -1 with a sentence:
+ * nothing was made.
+ */
 int		 cgroup_make(const struct cgroups *, const char *tag, uint64_t memory_bytes,
-		    struct cgroup *, const char **why_r);
+		    uint64_t processes, struct cgroup *, const char **why_r);
 /* How often the kernel has killed in it for want of memory. */
 uint64_t	 cgroup_oom_kills(const struct cgroups *, const struct cgroup *);
 /* Its processes are gone, or are killed. */

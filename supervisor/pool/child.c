@@ -48,10 +48,10 @@ enter_group(struct child *c)
 	const char	*why = c->cgroups->why;
 
 	c->group.procs_fd = -1;
-	if (c->limits.memory_bytes == 0)
+	if (c->limits.memory_bytes == 0 && (c->limits.processes == 0 || !c->cgroups->pids))
 		return;
-	if (c->cgroups->version != CGROUP_NONE &&
-	    cgroup_make(c->cgroups, c->tag, c->limits.memory_bytes, &c->group, &why) == 0)
+	if (c->cgroups->version != CGROUP_NONE && cgroup_make(c->cgroups, c->tag,
+	    c->limits.memory_bytes, c->limits.processes, &c->group, &why) == 0)
 		return;
 	snprintf(c->group_why, sizeof(c->group_why), "%s", why);
 }
@@ -62,7 +62,7 @@ group_refused(struct child *c)
 {
 	snprintf(c->cgroups->why, sizeof(c->cgroups->why),
 	    "%s could not enter the group that was made for it", c->tag);
-	log_warnx("%s in %s: memory limits are kept by looking", c->cgroups->why,
+	log_warnx("%s in %s: limits of memory are kept by looking", c->cgroups->why,
 	    c->cgroups->path);
 	c->cgroups->version = CGROUP_NONE;
 }
@@ -89,6 +89,7 @@ child_spawn(struct loop *l, const struct child_spec *sp, const struct child_ops 
 	c->rest = sp->rest;
 	c->web = sp->web;
 	c->fenced = sp->fence != NULL;
+	c->own_user = sp->as != NULL && sp->as->set;
 	c->uid = sp->as != NULL && sp->as->set ? sp->as->uid : geteuid();
 	c->hang_ms = sp->hang_ms;
 	c->stopped_ms = sp->stopped_ms;
@@ -103,6 +104,7 @@ child_spawn(struct loop *l, const struct child_spec *sp, const struct child_ops 
 	snprintf(name, sizeof(name), "%s.%u", sp->pool, (unsigned)sp->slot);
 	enter_group(c);
 	what.cgroup_fd = c->group.procs_fd;
+	what.processes = child_counted_in_group(c) ? 0 : c->limits.processes;
 	what.refuse = fault_hits_for(FAULT_CHILD_EXEC, name, span_of(c->tag));
 	if (spawn_worker(&what, &sd, why_r) == -1) {
 		cgroup_remove(c->cgroups, &c->group);

@@ -4,8 +4,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "common/confine.h"
 #include "supervisor/pool/childstate.h"
 #include "supervisor/pool/fence.h"
+#include "supervisor/pool/lacks.h"
 #include "supervisor/pool/proc.h"
 
 uint64_t
@@ -44,6 +46,12 @@ child_running(const struct child *c, struct mono now, uint64_t *ms_r)
 	return delivery;
 }
 
+bool
+child_counted_in_group(const struct child *c)
+{
+	return c->limits.processes != 0 && c->cgroups->pids && c->group.path[0] != '\0';
+}
+
 void
 child_use(const struct child *c, struct child_use *u)
 {
@@ -58,6 +66,19 @@ child_use(const struct child *c, struct child_use *u)
 
 		u->memory_by = watched ? "watched" : cgroup_version_name(c->cgroups->version);
 		u->memory_why = watched ? c->group_why : NULL;
+	}
+	if (c->limits.processes != 0) {
+		u->processes = c->limits.processes;
+		u->processes_by = child_counted_in_group(c) ? cgroup_version_name(c->cgroups->version) :
+		    c->own_user ? "user" : NULL;
+	}
+	if (c->fenced) {
+		struct lacks_of	 of = {
+			.landlock = (uint64_t)confine_landlock(), .own_user = c->own_user,
+			.root = c->uid == 0, .counted = u->processes_by != NULL,
+		};
+
+		u->lacks_n = lacks(&of, u->lacks);
 	}
 	u->running = child_running(c, loop_now(c->loop), &u->running_ms);
 }

@@ -27,7 +27,7 @@ struct child {
 	char			*program;
 	uint32_t		 slot;
 	uint64_t		 generation;
-	bool			 rest, web, fenced;
+	bool			 rest, web, fenced, own_user;
 	uid_t			 uid;
 	uint64_t		 hang_ms, stopped_ms, start_deadline_ms;
 	struct limits		 limits;
@@ -71,6 +71,8 @@ struct child {
 
 /* child.c: both are over, the process and its link. */
 void	 child_bury(struct child *);
+/* Has it a control group that bounds its processes? */
+bool	 child_counted_in_group(const struct child *);
 
 /* childlink.c */
 void	 child_link(struct child *, int fd, const struct child_spec *);	/* fd becomes the link's */

@@ -18,6 +18,7 @@ struct limits {
 	uint64_t	 memory_bytes;		/* 0: none */
 	uint64_t	 files;			/* RLIMIT_NOFILE; 0: as ours */
 	uint64_t	 core_bytes;		/* RLIMIT_CORE; 0: no core file */
+	uint64_t	 processes;		/* and threads: pids.max, or RLIMIT_NPROC; 0: none */
 };
 
 /* What max_rss of recycle.h is to be: the sooner of an own limit and of the one for memory; 0 none. */

@@ -188,7 +188,8 @@ pool_limits(const struct pool *p)
 
 	if (cp == NULL)
 		return none;
-	return (struct limits){ cp->memory_bytes, cp->files, cp->core_bytes };
+	return (struct limits){ cp->memory_bytes, cp->files, cp->core_bytes,
+		p->command.n > 0 ? cp->processes : 0 };
 }
 
 static const struct child_ops	 child_ops;

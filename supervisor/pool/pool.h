@@ -17,6 +17,7 @@
 #include "common/loop.h"
 #include "common/msg.h"
 #include "supervisor/journal/journal.h"
+#include "supervisor/pool/lacks.h"
 #include "supervisor/pool/obituary.h"
 
 struct privs;
@@ -176,6 +177,10 @@ struct child_use {
 	const char	*memory_by;		/* who keeps it: "cgroup v2", "cgroup v1", "watched" */
 	const char	*memory_why;		/* why it is only watched; NULL */
 	uint64_t	 files, core_bytes;	/* its limits */
+	uint64_t	 processes;		/* 0 none */
+	const char	*processes_by;		/* "cgroup v2"; "user": of all that it runs; NULL: nobody counts */
+	const char	*lacks[LACKS_MAX];	/* of an exec: program: what does not keep it here */
+	size_t		 lacks_n;
 	struct child_confined confined;
 };
 void		 child_use(const struct child *, struct child_use *);
@@ -215,6 +220,8 @@ struct worker_view {
 	const struct obituary *last;		/* NULL: none died yet */
 	struct child	*child;			/* NULL: no process that is up */
 };
+/* What does not keep the programs of exec: pools here, each as a line of the log. */
+void		 pools_say_lacks(const struct pools *);
 /* Calls fn for each slot of each pool (pool NULL: all). */
 void		 pools_each(struct pools *, const char *pool,
 		    void (*fn)(void *arg, const struct worker_view *), void *arg);

@@ -25,7 +25,6 @@
 #include "supervisor/pool/spawn.h"
 
 #define BOARD_BYTES	4096
-#define PROCESSES_MAX	1024	/* and threads, of a user of handlers; root's are not counted */
 
 /*
  * Between fork and exec the child cannot tell what went wrong but through what it inherited: it
@@ -51,7 +50,7 @@ struct exec_plan {
 	const struct fence *fence;
 	const struct privs_user *as;
 	bool		 rest, refuse;
-	struct rlimit	 files, core;
+	struct rlimit	 files, core, processes;
 	int		 group;			/* -1: none */
 };
 
@@ -63,18 +62,6 @@ exec_failed(const struct exec_plan *x, enum step step, int err)
 	if (pwrite(x->board, &last, sizeof(last), LAST_STEP_OFFSET) == -1)
 		_exit(126);
 	_exit(SPAWN_EXIT_FAILED);
-}
-
-/*
- * A handler that multiplies without end: what counts are all processes of its user, so that this is
- * for users of their own alone.
- */
-static int
-bound_processes(const struct exec_plan *x)
-{
-	struct rlimit	 most = { PROCESSES_MAX, PROCESSES_MAX };
-
-	return x->fence == NULL || x->as == NULL || !x->as->set ? 0 : setrlimit(RLIMIT_NPROC, &most);
 }
 
 static _Noreturn void
@@ -109,7 +96,7 @@ exec_child(struct exec_plan *x)
 	(void)umask(077);
 	if (setrlimit(RLIMIT_CORE, &x->core) == -1 ||
 	    setrlimit(RLIMIT_NOFILE, &x->files) == -1 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
-	    (x->fence != NULL && fence_enter(x->fence) == -1) || bound_processes(x) == -1 ||
+	    (x->fence != NULL && fence_enter(x->fence) == -1) || setrlimit(RLIMIT_NPROC, &x->processes) == -1 ||
 	    (x->as != NULL && privs_become(x->as) == -1) ||
 	    (!x->rest && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == -1))
 		exec_failed(x, STEP_SANDBOX, errno);
@@ -289,6 +276,9 @@ spawn_worker(const struct spawn_what *what, struct spawned *s, const char **why_
 	*s = (struct spawned){ .pid = -1, .pidfd = -1 };
 	x.core = granted(RLIMIT_CORE, what->core_bytes, false);
 	x.files = granted(RLIMIT_NOFILE, what->files, what->files == 0);
+	/* What counts are all processes of its user: for users of their own alone. */
+	x.processes = granted(RLIMIT_NPROC, what->processes,
+	    what->processes == 0 || what->as == NULL || !what->as->set);
 	if (what->fence != NULL)
 		fence_prepare(what->fence);
 	rv = start(&x, &e, s, &step);

@@ -38,6 +38,7 @@ struct spawn_what {
 	bool			 rest;		/* outlives us for a moment: no PDEATHSIG */
 	bool			 refuse;	/* a fault: exec fails as if there were no program */
 	uint64_t		 files, core_bytes;	/* as in limits.h */
+	uint64_t		 processes;	/* of the user `as`, if it has one of its own; 0 no limit */
 	int			 cgroup_fd;	/* cgroup.procs of its group; -1 none */
 };
 

@@ -4,8 +4,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "common/confine.h"
+#include "common/log.h"
 #include "supervisor/pool/place.h"
+#include "supervisor/pool/privs.h"
 #include "supervisor/pool/proc.h"
 
 const struct obituary *
@@ -120,6 +124,25 @@ pools_each_beside(struct pools *ps, const char *pool,
 		view(ps, h, &v);
 		snprintf(v.name, sizeof(v.name), "%s", child_tag(h->child));
 		fn(arg, &v);
+	}
+}
+
+void
+pools_say_lacks(const struct pools *ps)
+{
+	struct lacks_of	 of = {
+		.landlock = (uint64_t)confine_landlock(),
+		.own_user = ps->privs != NULL && ps->privs->handler.set,
+	};
+	const char	*words[LACKS_MAX];
+	size_t		 n;
+
+	of.root = geteuid() == 0 && !of.own_user;
+	of.counted = ps->cgroups.pids || of.own_user;
+	n = lacks(&of, words);
+	EACH_POOL(ps, p) {
+		for (size_t i = 0; i < n && p->command.n > 0; i++)
+			log_notice("pool %s: %s", p->name, words[i]);
 	}
 }
 

@@ -124,7 +124,7 @@ def test_hostile(secretive, bots, place, user, old):
              "socket": bot.socket, "ctl": bot.build / "bulkheadctl", "open": place / "open"}
     bot.configure({"echo": {"handler": "echo"},
                    "hostile": {"handler": f"exec:{place}/hostile.py {report} " + " ".join(f"{k}={v}" for k, v in paths.items()),
-                               "events": ["MESSAGE_CREATE"]}},
+                               "events": ["MESSAGE_CREATE"], "processes": 200}},
                   token=None, token_file=token_file, log_level="debug", hang=60, **(USERS if user == "own users" else {}))
     if user != "as it is":
         give(bot, token_file)
@@ -153,7 +153,17 @@ def test_hostile(secretive, bots, place, user, old):
     shown = wait_for(lambda: bot.ask("show", "worker", "hostile.0").get("confined"), 10, "it was looked at")
     assert shown["no_new_privs"] and (shown["seccomp"] or shown["hidden"]) and shown["uid"] == uids[user]
     assert shown["landlock"] == (landlock if landlock >= 2 else 0)
-    assert "confined    no_new_privs, seccomp" in bot.ctl("show", "worker", "hostile.0")
+    text = bot.ctl("show", "worker", "hostile.0")
+    assert "confined    no_new_privs, seccomp" in text
+    # And what is not, here as in the log: each lack with what would help.
+    limits = bot.ask("show", "worker", "hostile.0")["limits"]
+    counted = limits["processes_by"] is not None
+    assert counted or user != "own users", limits
+    lacks = [words for words, there in (("it is root", uids[user] == 0), ("no Landlock", landlock < 2 and user != "own users"),
+                                        ("before Linux 6.12", landlock < 6), ("it may start any number", not counted)) if there]
+    assert [any(words in lack for lack in shown["lacks"]) for words in lacks] == [True] * len(shown["lacks"]), (lacks, shown)
+    for words in lacks:
+        assert f"not kept    {words}" in text and bot.logged(f"pool hostile: {words}"), (words, text)
 
     # It need not even look for its relatives.
     got = attempt("look " + " ".join(f"{w['name']}={w['pid']}" for w in bot.status()["workers"] if w["pool"] != "hostile"))
@@ -195,7 +205,9 @@ def test_hostile(secretive, bots, place, user, old):
     if not ASAN:
         status = pathlib.Path(f"/proc/{bot.pid}/status").read_text()
         assert int(re.search(r"VmHWM:\s+(\d+)", status)[1]) < 24 << 10, "answers that nobody reads do not pile up"
-    born = attempt("fork")["born"]
+    forked = attempt("fork", 120)
+    born = forked["born"]
+    assert forked["end"] == ("EAGAIN" if counted else "all") and len(born) < 300 + (not counted), forked["end"]
     assert bot.worker("hostile.0")["pid"] == hostile, "it could do all that, and had nothing of it"
     attempt("garbage")
     wait_for(lambda: "broke the protocol" in ((bot.worker("hostile.0")["last"] or {}).get("text") or ""), 20, "it is buried")

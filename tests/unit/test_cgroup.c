@@ -134,20 +134,23 @@ version_2(void **state)
 	cgroups_take(&cg, dir);
 	assert_int_equal(cg.version, CGROUP_V2);
 	assert_false(cg.moved);
-	holds("cgroup.subtree_control", "+memory");
+	holds("cgroup.subtree_control", "+memory +pids");
+	assert_true(cg.pids);
 
 	snprintf(name, sizeof(name), "bulkhead-%d-echo.0#1", (int)getpid());
 	make_dir(name);
 	for (const char *const *f = (const char *const[]){ "memory.max", "memory.swap.max",
-	    "memory.oom.group", "cgroup.procs", NULL }; *f != NULL; f++) {
+	    "memory.oom.group", "pids.max", "cgroup.procs", NULL }; *f != NULL; f++) {
 		snprintf(file, sizeof(file), "%s/%s", name, *f);
 		put(file, "");
 	}
-	assert_int_equal(cgroup_make(&cg, "echo.0#1", 256u << 20, &c, &why), 0);
+	assert_int_equal(cgroup_make(&cg, "echo.0#1", 256u << 20, 200, &c, &why), 0);
 	snprintf(file, sizeof(file), "%s/memory.max", name);
 	holds(file, "268435456");
 	snprintf(file, sizeof(file), "%s/memory.swap.max", name);
 	holds(file, "0");
+	snprintf(file, sizeof(file), "%s/pids.max", name);
+	holds(file, "200");
 	assert_int_equal(write(c.procs_fd, "0", 1), 1);
 	assert_int_equal(cgroup_oom_kills(&cg, &c), 0);
 	snprintf(file, sizeof(file), "%s/memory.events", name);
@@ -157,6 +160,46 @@ version_2(void **state)
 	assert_int_equal(c.procs_fd, -1);
 	assert_string_equal(c.path, "");
 	assert_int_equal(cgroup_oom_kills(&cg, &c), 0);
+}
+
+/* Where processes are not counted memory is kept all the same; and a limit of processes needs none. */
+static void
+one_of_both(void **state)
+{
+	struct cgroups	 cg;
+	struct cgroup	 c;
+	char		 name[80], file[120];
+	const char	*why;
+
+	(void)state;
+	put("cgroup.controllers", "cpu memory\n");
+	put("cgroup.subtree_control", "memory\n");
+	cgroups_take(&cg, dir);
+	assert_int_equal(cg.version, CGROUP_V2);
+	assert_false(cg.pids);
+	holds("cgroup.subtree_control", "memory\n");
+	put("cgroup.controllers", "memory pids\n");
+	cgroups_take(&cg, dir);
+	assert_true(cg.pids);
+	holds("cgroup.subtree_control", "+memory +pids");
+	put("cgroup.subtree_control", "memory pids\n");
+	cgroups_take(&cg, dir);
+	assert_true(cg.pids);
+	holds("cgroup.subtree_control", "memory pids\n");
+
+	snprintf(name, sizeof(name), "bulkhead-%d-echo.0#1", (int)getpid());
+	make_dir(name);
+	for (const char *const *f = (const char *const[]){ "memory.max", "pids.max", "cgroup.procs",
+	    NULL }; *f != NULL; f++) {
+		snprintf(file, sizeof(file), "%s/%s", name, *f);
+		put(file, "");
+	}
+	assert_int_equal(cgroup_make(&cg, "echo.0#1", 0, 99, &c, &why), 0);
+	snprintf(file, sizeof(file), "%s/memory.max", name);
+	holds(file, "");
+	snprintf(file, sizeof(file), "%s/pids.max", name);
+	holds(file, "99");
+	cgroup_remove(&cg, &c);
 }
 
 static void
@@ -177,7 +220,7 @@ version_1(void **state)
 	put(file, "");
 	snprintf(file, sizeof(file), "%s/cgroup.procs", name);
 	put(file, "");
-	assert_int_equal(cgroup_make(&cg, "echo.0#1", 64u << 20, &c, &why), 0);
+	assert_int_equal(cgroup_make(&cg, "echo.0#1", 64u << 20, 200, &c, &why), 0);
 	snprintf(file, sizeof(file), "%s/memory.limit_in_bytes", name);
 	holds(file, "67108864");
 	snprintf(file, sizeof(file), "%s/memory.oom_control", name);
@@ -210,7 +253,7 @@ unwilling(void **state)
 	cgroups_take(&cg, dir);
 	assert_int_equal(cg.version, CGROUP_V2);
 	/* The kernel made no files in it. */
-	assert_int_equal(cgroup_make(&cg, "echo.0#1", 1 << 20, &c, &why), -1);
+	assert_int_equal(cgroup_make(&cg, "echo.0#1", 1 << 20, 0, &c, &why), -1);
 	assert_non_null(strstr(why, "No such file"));
 	assert_string_equal(c.path, "");
 	assert_int_equal(c.procs_fd, -1);
@@ -275,6 +318,7 @@ main(void)
 	const struct CMUnitTest	 tests[] = {
 		TEST(own_group),
 		TEST(version_2),
+		TEST(one_of_both),
 		TEST(version_1),
 		TEST(unwilling),
 		TEST(what_the_dead_left),
