@@ -388,7 +388,7 @@ install-files: all
 	install -m 644 scripts/systemd/bulkhead.sysusers $(DESTDIR)$(SYSUSERSDIR)/bulkhead.conf
 	$(call keep,644,$(DESTDIR)$(CONFDIR)/bulkhead.conf,scripts/bulkhead.conf)
 
-# The machine's own: user, rights, an empty token file to fill in.
+# The machine's own: users, rights, an empty token file to fill in.
 install-host:
 	systemd-sysusers $(SYSUSERSDIR)/bulkhead.conf
 	chown root:bulkhead $(CONFDIR) && chmod 0750 $(CONFDIR)
@@ -406,7 +406,7 @@ uninstall:
 	    $(DESTDIR)$(BASHDIR)/bulkheadctl $(DESTDIR)$(ZSHDIR)/_bulkheadctl $(DESTDIR)$(FISHDIR)/bulkheadctl.fish \
 	    $(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS)) $(DESTDIR)$(SYSUSERSDIR)/bulkhead.conf
 	rm -rf $(DESTDIR)$(DOCDIR) $(DESTDIR)$(DATADIR)
-	@echo '$(DESTDIR)$(CONFDIR) and the user bulkhead stay'
+	@echo '$(DESTDIR)$(CONFDIR) and the users bulkhead, bulkhead-rest and bulkhead-handler stay'
 
 # A Debian package from what git knows, in $(BUILD)/deb/.  Needs debhelper and dpkg-dev: scripts/deps deb
 deb:

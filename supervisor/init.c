@@ -198,6 +198,9 @@ put_file(const struct answers *a, struct buf *out)
 		buf_printf(out, "# web       = \"" WEB_ADDRESS "\"   # /metrics, /healthz, /readyz, a page\n");
 	buf_printf(out, "\n");
 	put_bot(a, out);
+	buf_printf(out, "\n# A user of its own for what talks to Discord and one for handlers: under systemd these two\n"
+	    "# lines are all; started as root by something else, user names the supervisor's own.\n"
+	    "# rest_user    = \"bulkhead-rest\"\n# handler_user = \"bulkhead-handler\"\n# user         = \"bulkhead\"\n");
 }
 
 /* Whole or not at all, and never over another one. */

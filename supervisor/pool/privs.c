@@ -208,8 +208,8 @@ privs_take(const struct privs *p, const struct cfg *cfg, const char *conf, char 
 		return -1;
 	}
 	if (self) {
-		/* With capabilities from outside, or from before an upgrade: these and no more. */
-		if (!root && others && keep_caps(keep) == -1) {
+		/* With capabilities from outside, or from before an upgrade: what is needed and no more. */
+		if (!root && keep_caps(keep) == -1) {
 			snprintf(why, why_bytes, "cannot keep capabilities: %s", strerror(errno));
 			return -1;
 		}

@@ -3,7 +3,8 @@
  *
  * Started as root, the supervisor becomes `user` once configuration and token are read.  To start
  * workers as others and to end them it keeps three capabilities and no more: CAP_SETUID, CAP_SETGID,
- * CAP_KILL; without rest_user and handler_user none.  It can still become any user, root's files
+ * CAP_KILL; without rest_user and handler_user none.  Started as another user with these capabilities,
+ * as the systemd units do it, it keeps as many.  It can still become any user, root's files
  * included: what it cannot any more is everything else that root may (SECBIT_NOROOT: even as uid 0).
  * They are ambient, so that the program that an upgrade starts has them too.
  */

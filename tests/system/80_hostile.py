@@ -258,6 +258,25 @@ def test_own_users(secretive, bots, place):
     bot.ready()
     check()
     assert bot.stop() == 0
+    # As the systemd units start it: as its user, with the capabilities; those that nothing asks for are given up.
+    caps = "+setuid,+setgid,+kill"
+    bot.wrapper = ["setpriv", f"--reuid={NOBODY}", "--clear-groups", f"--inh-caps={caps}", f"--ambient-caps={caps}",
+                   f"--bounding-set=-all,{caps}", "--"]
+    others = {k: v for k, v in USERS.items() if k != "user"}
+    bot.configure({"echo": {}}, token=None, token_file=place / "token", **others)
+    os.chown(bot.conf, NOBODY, NOBODY)
+    bot.start().ready()
+    check()
+    bot.ctl("upgrade")
+    bot.ready()
+    check()
+    assert bot.stop() == 0
+    bot.configure({"echo": {}}, token=None, token_file=place / "token")
+    os.chown(bot.conf, NOBODY, NOBODY)
+    bot.start().ready()
+    assert {uid(pid) for pid in (bot.pid, bot.worker("echo.0")["pid"], bot.worker("rest.0")["pid"])} == {(NOBODY, 0)}
+    assert bot.stop() == 0
+    bot.wrapper = []
     for wrong, words, status in (({"user": "no-such-user"}, "no such user", 78), ({"handler_user": "root"}, "that is root", 78)):
         bot.configure({"echo": {}}, token=None, token_file=place / "token", **(USERS | wrong))
         assert bot.start().process.wait(60) == status and words in bot.log()

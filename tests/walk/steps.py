@@ -531,6 +531,42 @@ def process_one(bot):
     bot.agree()
 
 
+@step("a user of its own for each part, also where /proc hides the others")
+def own_users(bot):
+    def users():
+        return {name: sh(f"ps -o user:32= -p {bot.worker(name)['pid']}").strip() for name in ("rest.0", "rest.1", "echo.0")}
+
+    def caps():
+        return pathlib.Path(f"/proc/{bot.main_pid()}/status").read_text().split("CapPrm:")[1].split()[0]
+    assert set(users().values()) == {"bulkhead"} and int(caps(), 16) == 0, "what nothing asks for is given up"
+    own = 'rest_user = "bulkhead-rest"\nhandler_user = "bulkhead-handler"\n'
+    drop = pathlib.Path("/etc/systemd/system/bulkhead.service.d/hidden.conf")
+    for hidden in (False, True):
+        if hidden:
+            drop.parent.mkdir(exist_ok=True)
+            drop.write_text("[Service]\nProtectProc=invisible\n")
+            sh("systemctl daemon-reload")
+        bot.configure(more=own)
+        sh("systemctl restart bulkhead")
+        assert users() == {"rest.0": "bulkhead-rest", "rest.1": "bulkhead-rest", "echo.0": "bulkhead-handler"}
+        assert int(caps(), 16) == 0b11100000
+        bot.answers()
+        for name in ("rest.0", "echo.0"):
+            was = bot.worker(name)["pid"]
+            bot.ctl(f"restart {name}")
+            assert bot.worker(name)["pid"] != was, "it may still end them"
+        sh("systemctl reload bulkhead")
+        bot.ctl("upgrade")
+        bot.answers()
+        assert bot.ask("show worker echo.0")["confined"]["hidden"] == hidden
+        note(f"{'hidden' if hidden else 'seen'}: {users()}")
+    drop.unlink()
+    sh("systemctl daemon-reload")
+    bot.configure()
+    sh("systemctl restart bulkhead")
+    bot.agree()
+
+
 @step("under s6 and under runit")
 def others(bot):
     sh("systemctl stop bulkhead")
