@@ -293,10 +293,10 @@ peer_refused(struct control *ct, int fd, struct ucred *cred)
 		return "the peer has no credentials";
 	if (cred->uid != 0 && cred->uid != geteuid() && !in_our_group(fd, cred))
 		return "only root, the user of the supervisor and its group may ask";
-	/* A worker's child can hide there; one of another user it cannot be: no_new_privs. */
+	/* A worker's child can hide there; of another user than the workers it cannot be: no_new_privs. */
 	if (cred->pid != 0 && ct->sup->pools != NULL) {
 		ours = pools_owns_pid(ct->sup->pools, cred->pid, false);
-		hidden = cred->uid == geteuid() &&
+		hidden = pools_run_as(ct->sup->pools, cred->uid) &&
 		    pools_owns_pid(ct->sup->pools, cred->pid, true);
 	}
 	/* Asked last: while it lives, what was just read is about it and not about its successor. */

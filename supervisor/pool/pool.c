@@ -810,6 +810,15 @@ pools_owns_pid(const struct pools *ps, pid_t pid, bool unseen)
 	return pid > 0;		/* a line without end: so many ancestors only who hides has */
 }
 
+bool
+pools_run_as(const struct pools *ps, uid_t uid)
+{
+	const struct privs	*p = ps->privs;
+
+	return uid == (p != NULL && p->rest.set ? p->rest.uid : geteuid()) ||
+	    uid == (p != NULL && p->handler.set ? p->handler.uid : geteuid());
+}
+
 size_t
 pools_held(const struct pools *ps, const struct child *c, struct held *out, size_t max)
 {

@@ -197,6 +197,9 @@ size_t		 child_sessions(const struct child *, const struct session_view **out_r)
  */
 bool		 pools_owns_pid(const struct pools *, pid_t, bool unseen);
 
+/* Does any worker run as this user? */
+bool		 pools_run_as(const struct pools *, uid_t);
+
 /* ---- for status: a view of each slot, in order ---- */
 /* How late its timers fired, as it says itself on its scoreboard. */
 struct child_late {

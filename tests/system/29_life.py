@@ -122,7 +122,8 @@ def test_limits(polite, bots):
                cgroup="none", args=["--faults"])
     bot.start().ready()
     live = bot.ask("show", "worker", "bad.0")
-    assert live["limits"] == {"memory_bytes": memory << 20, "memory_by": "watched", "files": 64, "core_bytes": 1 << 20,
+    assert live["limits"] == {"memory_bytes": memory << 20, "memory_by": "watched", "files": 64, "processes": None,
+                              "processes_by": None, "core_bytes": 1 << 20,
                               "memory_why": "option cgroup is none"}
     assert f"{memory} MiB of memory, watched: option cgroup is none" in bot.ctl("show", "worker", "bad.0")
     assert bot.ask("show", "worker", "echo.0")["limits"]["memory_by"] is None

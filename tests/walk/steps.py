@@ -558,7 +558,8 @@ def own_users(bot):
         sh("systemctl reload bulkhead")
         bot.ctl("upgrade")
         bot.answers()
-        assert bot.ask("show worker echo.0")["confined"]["hidden"] == hidden
+        seen = wait_for(lambda: bot.ask("show worker echo.0")["confined"], 10, "it was looked at")
+        assert seen["hidden"] == hidden, seen
         note(f"{'hidden' if hidden else 'seen'}: {users()}")
     drop.unlink()
     sh("systemctl daemon-reload")
