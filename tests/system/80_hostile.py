@@ -216,7 +216,7 @@ def test_hostile(secretive, bots, place, user, old):
 
     assert in_answers(TOKEN, bot) == [] and in_processes(TOKEN, bot) == []
     assert bot.stop() == 0
-    assert not any(alive(pid) for pid in born), "what it left behind ended with the supervisor"
+    wait_for(lambda: not any(alive(pid) for pid in born), 10, "what it left behind ended with the supervisor")
     files = [bot.log_path, *(bot.dir / "run").iterdir(), *report.parent.iterdir()]
     assert in_files(TOKEN, *[f for f in files if stat.S_ISREG(f.stat().st_mode)]) == []
 

@@ -92,7 +92,7 @@ def call(number, *args):
 
 
 def memory(pid):
-    """Every part of its memory that may be read."""
+    """The parts of its memory that may be read, up to a sum: what a sanitizer maps has no end."""
     with open(f"/proc/{pid}/maps", encoding="ascii", errors="replace") as file:
         maps = file.read().splitlines()
     got = bytearray()                   # a sanitizer maps hundreds of megabytes
@@ -101,7 +101,7 @@ def memory(pid):
             start, end = (int(x, 16) for x in line.split()[0].split("-"))
             try:
                 mem.seek(start)
-                got += mem.read(min(end - start, 8 << 20))
+                got += mem.read(min(end - start, 8 << 20, (32 << 20) - len(got)))
             except (OSError, OverflowError, ValueError):
                 pass
     return bytes(got)
@@ -328,7 +328,8 @@ def flood():
 
 
 def garbage():
-    link.sendall(os.urandom(65536))
+    # The length of a frame first, one above the cap: a smaller one would only be waited for.
+    link.sendall(b"\xff" + os.urandom(65535))
 
 
 ATTEMPTS = {"look": look, "exhaust": exhaust, "noise": noise, "fork": fork, "flood": flood, "garbage": garbage}
