@@ -58,7 +58,6 @@ def test_good_day(bots, polite):
     check("done", bot.ask("log", "info"))
     check("presence", bot.ask("presence"))
     check("presence", bot.ask("presence", "dnd", "competing", "x"))
-    check("done", bot.ask("identify", "--force"))
     check("reload", bot.ask("reload"))
     lines = bot.ctl("-j", "--timeout", "3", "monitor").splitlines()
     assert lines and check("monitor", json.loads(lines[0]))
@@ -80,7 +79,7 @@ def test_bad_day(bots, polite):
     polite.drop()
     wait_for(lambda: bot.status()["gateway"]["state"].lower() != "ready", 10, "down")
     all_reads(bot)
-    for words in (["restart", "nobody"], ["show", "nothing"], ["explain", "1"], ["dead", "show", "1"], ["scale", "echo", "x"]):
+    for words in (["restart", "nobody"], ["identify"], ["show", "nothing"], ["explain", "1"], ["dead", "show", "1"], ["scale", "echo", "x"]):
         failed(bot, *words)
     bot.write_conf(bot.conf.read_text() + "poisn = 1\n")
     done = bot.ctl_run("-j", "reload")
