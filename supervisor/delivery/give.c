@@ -38,9 +38,12 @@ give(struct qline *l, struct delivery *d)
 	struct queue		*q = p->queue;
 	struct msg_EVENT	 m;
 	int			 kind = delivery_kind(d);
+	bool			 again = kind == WORK && (k->again || k->behind);
 	uint64_t		 now_ms;
 
 	line_leave(p, d);
+	if (again)
+		k->again = k->behind = false;
 	l->out++;
 	d->qworker = w;
 	TAILQ_INSERT_TAIL(&w->out, d, in_worker);
@@ -73,9 +76,8 @@ give(struct qline *l, struct delivery *d)
 	m.delivery = d->id;
 	m.attempt = d->attempt;
 	m.flags = (k->last != w->serial ? EVENT_FRESH : 0) | (d->replayed ? EVENT_REPLAYED : 0) |
-	    (d->control ? EVENT_CONTROL : 0) | (kind == WORK && k->again ? EVENT_AGAIN : 0);
-	if (kind == WORK)
-		k->again = false;
+	    (d->control ? EVENT_CONTROL : 0) | (again ? EVENT_AGAIN : 0);
+	d->leads = (m.flags & (EVENT_FRESH | EVENT_AGAIN)) != 0;
 	m.shard = d->shard;
 	m.seq = d->seq;
 	m.key = d->key;

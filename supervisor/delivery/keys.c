@@ -112,7 +112,8 @@ key_update(struct qpool *p, struct qkey *k)
 		const struct delivery	*first = TAILQ_FIRST(&l->waiting);
 
 		if (first == NULL || l->out >= p->out_max || l->alone ||
-		    (i == WORK && k->gate != 0 && first->order >= k->gate))
+		    (i == WORK && k->gate != 0 && first->order >= k->gate) ||
+		    (i == WORK && k->behind && l->out > 0))
 			line_to(l, NULL);
 		else if (k->at == NULL)
 			line_to(l, &p->homeless);

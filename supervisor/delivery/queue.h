@@ -14,7 +14,8 @@
  *    their key, so that they find what they speak about.
  *  - A dead worker's deliveries return ahead of newer ones, in their old order.  So do those that are
  *    handed back: a serial worker hands back with a failed one what it has behind it, unbegun and
- *    uncharged (NACK 5), and what is on its way there until an EVENT is flagged again (8).
+ *    uncharged (NACK 5), and what is on its way there until an EVENT is flagged again (8).  Once such
+ *    a one is back, work of its key waits until all is, so that nothing younger goes first.
  *  - The first EVENT of a key on another worker than the last one carries the flag fresh.
  *  - Of a dead worker's deliveries only the one that was running is charged; when none can be
  *    named, they are suspects and are redelivered one at a time.  Charged `poison` times: set aside.

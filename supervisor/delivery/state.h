@@ -47,6 +47,7 @@ struct qkey {
 	uint64_t		 last;		/* serial of the worker that had it last */
 	uint64_t		 gate;		/* work from this order on waits; 0 open */
 	bool			 again;		/* the next EVENT of its work says so */
+	bool			 behind;	/* its worker hands back: no work while some is out, then again */
 	bool			 idle;		/* in the pool's list of idle keys */
 	RB_ENTRY(qkey)		 by_key;
 	TAILQ_ENTRY(qkey)	 in_idle;

@@ -248,13 +248,14 @@ queue_nack(struct qworker *w, uint64_t delivery, unsigned reason, struct span wh
 	take_back(w, d);
 	d->suspect = d->overdue = false;
 	COUNT(deliveries_nacked);
-	/*
-	 * What it has of this key, and what is on its way there, it hands back.  When nothing is, none
-	 * that it still refuses can be older than this word.
-	 */
-	if (delivery_kind(d) == WORK && (reason == NACK_FAILED ||
-	    (reason == NACK_BEHIND && k->line[WORK].out == 0)))
-		k->again = true;
+	/* It was told that nothing is before it: who says so without end is no worker of that key. */
+	if (reason == NACK_BEHIND && d->leads)
+		reason = NACK_FAILED;
+	if (delivery_kind(d) == WORK) {
+		k->behind = k->behind || reason == NACK_BEHIND;
+		/* Where more is out, what comes back of that says the rest. */
+		k->again = k->again || (reason == NACK_FAILED && k->line[WORK].out == 0);
+	}
 	if (d->ending == ENDS_CANCELLED) {
 		queue_end_cancelled(q, d);
 		key_update(p, k);
@@ -278,6 +279,8 @@ queue_nack(struct qworker *w, uint64_t delivery, unsigned reason, struct span wh
 		w->closed = delivery_kind(d) != WORK;
 		keys_placed_anew(p);
 	}
+	/* It is given next, ahead of what its worker still has of this key. */
+	k->again = k->again || (reason == NACK_FAILED && delivery_kind(d) == WORK);
 	line_up(p, k, d);
 	return 0;
 }

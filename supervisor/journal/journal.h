@@ -122,6 +122,7 @@ struct delivery {
 	uint8_t		 kind;		/* of its line */
 	bool		 suspect;	/* redelivered alone */
 	bool		 told;		/* its worker was told to cancel it */
+	bool		 leads;		/* its EVENT said that nothing of its key is before it */
 	bool		 overdue;	/* its worker is killed for not doing so */
 };
 

@@ -720,34 +720,54 @@ what_failed_is_not_overtaken(void **state)
 	queue_run(q);
 	assert_int_equal(last_got.object, 1);
 	assert_int_equal(last_got.flags, 8);
+	/* What comes back waits until nothing is out, which the next one then says. */
 	for (uint64_t id = 2; id <= 4; id++) {
 		assert_int_equal(queue_nack(f.w, msg_id(id), 5, SPAN("behind")), 0);
 		queue_run(q);
-		assert_int_equal(last_got.object, id);
-		assert_int_equal(last_got.flags, 0);
-		assert_int_equal(last_got.attempt, 2);
+		assert_int_equal(last_got.object, 1);
 		assert_int_equal(journal_find(j, msg_id(id))->charges, 0);
 	}
-	assert_int_equal(journal_find(j, msg_id(1))->charges, 1);
-	/* Set aside for the third time: the next one says it. */
-	for (int i = 0; i < 2; i++) {
-		assert_int_equal(queue_nack(f.w, msg_id(1), 2, SPAN("down")), 0);
+	assert_int_equal(queue_nack(f.w, msg_id(1), 2, SPAN("down")), 0);
+	queue_run(q);
+	assert_int_equal(f.n, 9);
+	assert_int_equal(journal_find(j, msg_id(1))->charges, 2);
+	for (size_t i = 0; i < 4; i++) {
+		assert_int_equal(f.out[5 + i].object, i + 1);
+		assert_int_equal(f.out[5 + i].flags, i == 0 ? 8 : 0);
+	}
+	/* Set aside for the third time: younger ones do not go ahead of what has not come back yet. */
+	assert_int_equal(queue_nack(f.w, msg_id(1), 2, SPAN("down")), 0);
+	assert_int_equal(journal_find(j, msg_id(1))->state, DLV_ASIDE);
+	queue_run(q);
+	assert_int_equal(last_got.object, 5);
+	assert_int_equal(last_got.flags, 0);
+	for (uint64_t id = 2; id <= 5; id++) {
+		assert_int_equal(f.n, 10);
+		assert_int_equal(queue_nack(f.w, msg_id(id), 5, SPAN("behind")), 0);
 		queue_run(q);
 	}
-	assert_int_equal(journal_find(j, msg_id(1))->state, DLV_ASIDE);
-	assert_int_equal(last_got.object, 5);
+	assert_int_equal(f.n, 14);
+	for (size_t i = 0; i < 4; i++) {
+		assert_int_equal(f.out[10 + i].object, i + 2);
+		assert_int_equal(f.out[10 + i].flags, i == 0 ? 8 : 0);
+	}
+	/* The one that was told so cannot be behind another. */
+	assert_int_equal(queue_nack(f.w, msg_id(2), 5, SPAN("behind")), 0);
+	assert_int_equal(journal_find(j, msg_id(2))->charges, 1);
+	queue_run(q);
+	assert_int_equal(last_got.object, 2);
 	assert_int_equal(last_got.flags, 8);
 	/* One that drains: all go to another, in order, for which it is news. */
 	for (uint64_t id = 2; id <= 5; id++)
 		assert_int_equal(queue_nack(f.w, msg_id(id), id == 5 ? 1 : 5, SPAN("draining")), 0);
 	queue_run(q);
-	assert_int_equal(last_got.object, 5);
+	assert_int_equal(f.n, 15);
 	up(&g, 1);
 	queue_run(q);
 	assert_int_equal(g.n, 4);
 	for (uint64_t i = 0; i < 4; i++) {
 		assert_int_equal(g.out[i].object, i + 2);
-		assert_int_equal(g.out[i].flags, i == 0 ? 1 : 0);
+		assert_int_equal(g.out[i].flags, i == 0 ? 9 : 0);
 	}
 	queue_worker_down(&f.w, 0, false, "");
 	ack_all(&g);
