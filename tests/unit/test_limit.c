@@ -500,6 +500,8 @@ shown_as_it_is(void **state)
 	assert_non_null(strstr(b.p, "\"per_second\":50,\"last_second\":1,\"global_ms\":0"));
 	assert_non_null(strstr(b.p, "\"route\":\"PATCH /channels/7/messages/{}\",\"unlimited\":false,"
 	    "\"limit\":5,\"remaining\":4,\"reset_ms\":1950,\"in_flight\":0,\"idle_ms\":100}"));
+	/* The bucket that it had before is nobody's any more. */
+	assert_non_null(strstr(b.p, "}],\"buckets_n\":1}"));
 	buf_reset(&b);
 	json_out_init(&o, &b);
 	json_obj(&o);

@@ -25,6 +25,13 @@ window_used(const struct limit *l, struct mono now)
 	return n;
 }
 
+/* Where a route was counted until its answer named another: nothing is known of it any more. */
+static bool
+was_left(const struct bucket *b, struct mono now)
+{
+	return !b->known && !b->unlimited && b->in_flight == 0 && !mono_before(now, b->reset);
+}
+
 static void
 put_bucket(struct json_out *o, const struct bucket *b, struct mono now)
 {
@@ -56,7 +63,7 @@ void
 limit_show(struct limit *l, struct json_out *o, struct mono now)
 {
 	const struct bucket	*b;
-	size_t			 n = 0;
+	uint32_t		 n = 0;
 
 	json_kv_bool(o, "token_refused", l->locked);
 	json_kv_u64(o, "per_second", l->window_n);
@@ -65,13 +72,11 @@ limit_show(struct limit *l, struct json_out *o, struct mono now)
 	json_kv_u64(o, "cloudflare_ms", until_ms(l->all_until, now));
 	json_kv_u64(o, "invalid", limit_invalid_n(l, now));
 	json_kv_u64(o, "invalid_slow_from", LIMIT_INVALID_LINE);
-	json_kv_u64(o, "buckets_n", l->buckets_n);
 	json_key(o, "buckets");
 	json_arr(o);
 	TAILQ_FOREACH_REVERSE(b, &l->bucket_use, bucket_list, by_use)
-		if (n++ < LIMIT_SHOWN_MAX)
+		if (!was_left(b, now) && n++ < LIMIT_SHOWN_MAX)
 			put_bucket(o, b, now);
-		else
-			break;
 	json_arr_end(o);
+	json_kv_u64(o, "buckets_n", n);
 }
