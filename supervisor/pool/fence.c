@@ -27,6 +27,7 @@
 #define LANDLOCK_LEAST	2	/* before, no program could move a file between directories */
 #define LANDLOCK_SIGNALS 6
 #define DIRENTS_BYTES	8192
+#define IOPRIO_USER	3	/* IOPRIO_WHO_USER, whose header came with Linux 5.15 */
 
 #define FILES		((CONFINE_READ & ~(1ull << 3)) | CONFINE_CHANGE)	/* names may be listed */
 
@@ -51,6 +52,7 @@ static const struct confine_call refused[] = {
 	/* Landlock knows nothing of it: a limit of no CPU time kills whoever has the same user. */
 	{ .nr = SYS_prlimit64, .arg = 0, .mask = ~0u, .value = 0, .others = true },
 	{ .nr = SYS_setpriority, .arg = 0, .mask = ~0u, .value = PRIO_USER },
+	{ .nr = SYS_ioprio_set, .arg = 0, .mask = ~0u, .value = IOPRIO_USER },
 	/* the file tree and its owners */
 	CALL(mount), CALL(umount2), CALL(pivot_root), CALL(fsopen), CALL(fsconfig),
 	CALL(fsmount), CALL(fspick), CALL(move_mount), CALL(open_tree), CALL(mount_setattr),

@@ -178,10 +178,10 @@ def test_hostile(secretive, bots, place, user, old):
         assert found["ptrace"] == found["vm_read"] == "EPERM", (name, found)
         assert found["signal"] == "EPERM" or (landlock < 6 and user != "own users"), (name, found)
         assert found["signal proc"] in REFUSED or (landlock < 6 and user != "own users"), (name, found)
-        assert found["limits"] == found["niceness all"] == found["signal all"] == "EPERM", (name, found)
+        assert found["limits"] == found["niceness all"] == found["io priority all"] == found["signal all"] == "EPERM", (name, found)
         assert found["signal io"] == "EPERM" or landlock >= 6, (name, found)
     assert got["processes"]["supervisor"]["signal proc"] in REFUSED
-    for what in ("signal", "join", "niceness", "cpus"):
+    for what in ("signal", "join", "niceness", "io priority", "cpus"):
         assert got["processes"]["supervisor"][what] == "EPERM", (what, "the supervisor is out of reach, whatever the kernel")
     if landlock >= 2 or user == "own users":
         assert set(got["files"].values()) <= {"EACCES", "ENXIO"}, got["files"]
