@@ -29,13 +29,16 @@
 #define DIRENTS_BYTES	8192
 #define IOPRIO_USER	3	/* IOPRIO_WHO_USER, whose header came with Linux 5.15 */
 
+#define CGROUPS		"/sys/fs/cgroup"
+
 #define FILES		((CONFINE_READ & ~(1ull << 3)) | CONFINE_CHANGE)	/* names may be listed */
 
 struct fence {
 	const struct cfg	*cfg;
 	char			*conf;
 	const char		*paths[FENCE_PATHS_MAX];	/* of cfg, as written there */
-	size_t			 paths_n;
+	size_t			 paths_n, closed_n;	/* behind closed_n: they may be read */
+	const char		*groups;
 	bool			 too_many;
 	struct sock_filter	 filter[CONFINE_FILTER_MAX];
 	size_t			 filter_n;
@@ -133,13 +136,14 @@ list_calls(struct confine_call *calls)
 }
 
 struct fence *
-fence_new(const struct cfg *cfg, const char *conf)
+fence_new(const struct cfg *cfg, const char *conf, const char *groups)
 {
 	struct fence		*f = mem_alloc(sizeof(*f));
 	struct confine_call	 calls[CALLS_MAX];
 
 	f->cfg = cfg;
 	f->conf = conf == NULL ? NULL : mem_strdup(conf);
+	f->groups = groups;
 	f->filter_n = confine_filter(f->filter, CONFINE_FILTER_MAX, calls, list_calls(calls),
 	    SECCOMP_RET_ERRNO | EPERM, SECCOMP_RET_ALLOW);
 	return f;
@@ -176,6 +180,9 @@ fence_prepare(struct fence *f)
 	hide(f, getenv("CREDENTIALS_DIRECTORY"));
 	for (size_t i = 0; i < f->cfg->models_n; i++)
 		hide(f, f->cfg->models[i].api_key_file);
+	f->closed_n = f->paths_n;
+	hide(f, CGROUPS);
+	hide(f, f->groups);
 }
 
 uint64_t
@@ -190,7 +197,7 @@ fence_landlock(void)
 
 /* In a process that is about to become another program: nothing of it is there afterwards. */
 static char	 hidden[FENCE_PATHS_MAX][PATH_MAX];
-static size_t	 hidden_n;
+static size_t	 hidden_n, hidden_closed_n;
 
 /* The path without links, into hidden.  What is not there, or not for us, is not for a handler. */
 static void
@@ -211,7 +218,7 @@ resolve(const char *path)
 	}
 }
 
-enum place { PLACE_OPEN, PLACE_ON_THE_WAY, PLACE_HIDDEN };
+enum place { PLACE_OPEN, PLACE_ON_THE_WAY, PLACE_READABLE, PLACE_HIDDEN };
 
 static enum place
 place_of(const char *path)
@@ -223,7 +230,7 @@ place_of(const char *path)
 		if (strncmp(hidden[i], path, n) != 0)
 			continue;
 		if (hidden[i][n] == '\0')
-			return PLACE_HIDDEN;
+			return i < hidden_closed_n ? PLACE_HIDDEN : PLACE_READABLE;
 		if (hidden[i][n] == '/')
 			found = PLACE_ON_THE_WAY;
 	}
@@ -251,6 +258,9 @@ open_entry(int rules, int dir, char *path, size_t n, const char *name)
 		break;
 	case PLACE_ON_THE_WAY:
 		open_rest(rules, path, n + 1 + name_n);
+		break;
+	case PLACE_READABLE:
+		(void)confine_allow(rules, dir, name, FILES & CONFINE_READ);
 		break;
 	case PLACE_HIDDEN:
 		break;
@@ -294,8 +304,11 @@ enter_landlock(const struct fence *f)
 	}
 	if ((rules = confine_rules(FILES, 0, CONFINE_SIGNAL)) == -1)
 		return -1;
-	for (size_t i = 0; i < f->paths_n; i++)
+	for (size_t i = 0; i < f->paths_n; i++) {
 		resolve(f->paths[i]);
+		if (i < f->closed_n)
+			hidden_closed_n = hidden_n;
+	}
 	open_rest(rules, path, 0);
 	return confine_enter(rules);
 }

@@ -6,6 +6,8 @@
  *		credentials.  Landlock opens, it cannot shut: each directory on the way to one of them is gone
  *		through entry by entry, so that in these very directories nothing can be made, moved or
  *		removed, and what others make there later stays shut to a running handler
+ *	control groups can be read only: who writes there ends whom it wants (cgroup.kill), the supervisor
+ *		too, and lifts its own limits
  *	processes outside are out of reach: memory, environment, limits, ptrace; signals too with Landlock
  *		6; the supervisor, whose number does not change, with any kernel
  *	calls	see fence.c: tracing, mounting, keys, kernel modules, typing into a terminal
@@ -20,12 +22,15 @@
 
 #include "common/cfg.h"
 
-#define FENCE_PATHS_MAX	64
+#define FENCE_PATHS_MAX	66
 
 struct fence;
 
-/* conf: the configuration file, NULL none.  Both are read again before each start. */
-struct fence	*fence_new(const struct cfg *, const char *conf);
+/*
+ * conf: the configuration file, NULL none.  Both are read again before each start.
+ * groups: borrowed, where the control groups of workers are, when not below /sys/fs/cgroup; NULL none
+ */
+struct fence	*fence_new(const struct cfg *, const char *conf, const char *groups);
 void		 fence_free(struct fence **);
 /* In the parent, before fork: which files there are now. */
 void		 fence_prepare(struct fence *);

@@ -639,7 +639,7 @@ pools_new(struct loop *l, const struct cfg *cfg, const char *conf, struct journa
 	ps->ops = *ops;
 	ps->arg = arg;
 	cgroups_init(&ps->cgroups, cfg->cgroup);
-	ps->fence = fence_new(cfg, conf);
+	ps->fence = fence_new(cfg, conf, ps->cgroups.version == CGROUP_NONE ? NULL : ps->cgroups.path);
 	ps->look = timer_new(l, look, ps);
 	ps->settle = (struct loop_job){ .fn = settle, .arg = ps };
 	TAILQ_INIT(&ps->changes);
