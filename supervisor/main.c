@@ -262,6 +262,7 @@ main(int argc, char **argv)
 	sigaddset(&end, SIGTERM);
 	sigaddset(&end, SIGINT);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGTTOU, SIG_IGN);	/* a handler that takes the terminal stops no line of ours, and so us */
 	log_init("bulkheadd", STDERR_FILENO, LOG_INFO);
 	if ((why = what_is_missing()) != NULL) {
 		warnx("%s", why);
