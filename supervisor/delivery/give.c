@@ -42,8 +42,11 @@ give(struct qline *l, struct delivery *d)
 	uint64_t		 now_ms;
 
 	line_leave(p, d);
-	if (again)
-		k->again = k->behind = false;
+	if (again) {
+		k->again = false;
+		/* What is out to a serial one may still come back: nothing younger goes before it. */
+		k->behind = !p->open && l->out > 0;
+	}
 	l->out++;
 	d->qworker = w;
 	TAILQ_INSERT_TAIL(&w->out, d, in_worker);

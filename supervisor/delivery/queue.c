@@ -132,7 +132,8 @@ queue_pool_add(struct queue *q, const struct cfg_pool *cfg)
 
 	p->queue = q;
 	strlcpy(p->name, cfg->name, sizeof(p->name));
-	p->out_max = role != NULL && role->open ? OUT_OPEN : OUT_SERIAL;
+	p->open = role != NULL && role->open;
+	p->out_max = p->open ? OUT_OPEN : OUT_SERIAL;
 	(void)table_events(&n);
 	p->configured = mem_array(n, sizeof(*p->configured));
 	p->wants = mem_array(n, sizeof(*p->wants));

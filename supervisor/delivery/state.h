@@ -73,6 +73,7 @@ struct qpool {
 	bool			*configured;	/* by row of events.def */
 	bool			*wants;		/* of them; see queue_pool_narrow */
 	bool			*states;	/* every worker is told of them */
+	bool			 open;		/* its role starts all of a key at once: hands nothing back */
 	unsigned		 out_max;	/* of a line */
 	uint64_t		 credit[LINES_N], credit_bytes[LINES_N];
 	struct key_tree		 keys;

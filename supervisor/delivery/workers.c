@@ -248,8 +248,11 @@ queue_nack(struct qworker *w, uint64_t delivery, unsigned reason, struct span wh
 	take_back(w, d);
 	d->suspect = d->overdue = false;
 	COUNT(deliveries_nacked);
-	/* It was told that nothing is before it: who says so without end is no worker of that key. */
-	if (reason == NACK_BEHIND && d->leads)
+	/*
+	 * It was told that nothing is before it, or may overtake: who says so without end is no worker
+	 * of that key.
+	 */
+	if (reason == NACK_BEHIND && (d->leads || delivery_kind(d) != WORK))
 		reason = NACK_FAILED;
 	if (delivery_kind(d) == WORK) {
 		k->behind = k->behind || reason == NACK_BEHIND;

@@ -774,6 +774,64 @@ what_failed_is_not_overtaken(void **state)
 	end();
 }
 
+/* A new one between the two words of the worker does not go ahead of what it is still to hand back. */
+static void
+what_arrives_while_others_come_back_waits(void **state)
+{
+	struct fake	 f;
+
+	(void)state;
+	begin(64, false);
+	up(&f, 0);
+	message(1, 7);
+	message(2, 7);
+	queue_run(q);
+	assert_int_equal(f.n, 2);
+	assert_int_equal(queue_nack(f.w, msg_id(1), 2, SPAN("down")), 0);
+	queue_run(q);
+	assert_int_equal(last_got.object, 1);
+	assert_int_equal(last_got.flags, 8);
+	message(3, 7);
+	queue_run(q);
+	assert_int_equal(f.n, 3);
+	assert_int_equal(queue_nack(f.w, msg_id(2), 5, SPAN("behind")), 0);
+	queue_run(q);
+	assert_int_equal(f.n, 3);
+	assert_int_equal(queue_ack(f.w, msg_id(1)), 0);
+	queue_run(q);
+	assert_int_equal(f.n, 5);
+	assert_int_equal(f.out[3].object, 2);
+	assert_int_equal(f.out[3].flags, 8);
+	assert_int_equal(f.out[4].object, 3);
+	assert_int_equal(f.out[4].flags, 0);
+	queue_worker_down(&f.w, 0, false, "");
+	end();
+}
+
+/* What may overtake is behind nothing: who says so all the same does not get it without end. */
+static void
+control_is_never_behind(void **state)
+{
+	struct fake	 f;
+
+	(void)state;
+	begin(64, true);
+	up(&f, 0);
+	message(1, 7);
+	queue_run(q);
+	assert_int_equal(dispatch("MESSAGE_UPDATE", 2, 7, 0), 0);
+	queue_run(q);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(last_got.flags, 4);
+		assert_int_equal(queue_nack(f.w, last_got.delivery, 5, SPAN("behind")), 0);
+		queue_run(q);
+	}
+	assert_int_equal(f.n, 4);
+	assert_int_equal(journal_find(j, last_got.delivery)->state, DLV_ASIDE);
+	queue_worker_down(&f.w, 0, false, "");
+	end();
+}
+
 static void
 nack_reasons(void **state)
 {
@@ -1639,6 +1697,8 @@ main(void)
 		cmocka_unit_test(suspects_are_redelivered_alone),
 		cmocka_unit_test(verdicts),
 		cmocka_unit_test(what_failed_is_not_overtaken),
+		cmocka_unit_test(what_arrives_while_others_come_back_waits),
+		cmocka_unit_test(control_is_never_behind),
 		cmocka_unit_test(nack_reasons),
 		cmocka_unit_test(queue_is_bounded),
 		cmocka_unit_test(deadlines),
