@@ -4,7 +4,7 @@ function __bulkheadctl_names
 	bulkheadctl --timeout 2 -j status 2>/dev/null | grep -o '"name":"[^"]*"' | cut -d'"' -f4 | sort -u | grep -xe $argv[1]
 end
 function __bulkheadctl_verbs
-	bulkheadctl --timeout 2 -j show pools 2>/dev/null | tr '{' '\n' | sed -n 's/.*"name":"\([^"]*\)".*"verbs":\["\([^]]*\)"\].*/\1 \2/p' | sed 's/","/ /g'
+	bulkheadctl --timeout 2 -j show pools 2>/dev/null | tr '{' '\n' | sed -n 's/.*"name":"\([^"]*\)".*"verbs":\["\([^]]*\)"\].*/\1 \2/p' | sed 's/","/ /g; s/ [^ ]*[^A-Za-z0-9_. -][^ ]*//g'
 end
 function __bulkheadctl_verbs_of
 	__bulkheadctl_verbs | sed -n "s/^$argv[2] //p" | string split ' '

@@ -96,6 +96,18 @@ struct out {
 	struct json_out	*o;
 };
 
+#define VERB_BYTES_MAX	64	/* messages.def: CALL.verb */
+
+/* The text is a handler's: what can be no word of a command is not shown, however long it is. */
+static bool
+is_verb(struct span s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] <= 0x20 || s.p[i] == 0x7f)
+			return false;
+	return s.n > 0 && s.n <= VERB_BYTES_MAX;
+}
+
 /* What people may ask its workers; nothing while none is ready. */
 static void
 put_verbs(struct json_out *o, const struct msg_list *verbs)
@@ -106,7 +118,8 @@ put_verbs(struct json_out *o, const struct msg_list *verbs)
 	json_key(o, "verbs");
 	json_arr(o);
 	while (msg_list_more(&it) && msg_list_next_str(&it, &verb) && msg_list_next_str(&it, &help))
-		json_str(o, verb);
+		if (is_verb(verb))
+			json_str(o, verb);
 	json_arr_end(o);
 }
 

@@ -41,6 +41,19 @@ def test_bash(polite, bots):
     assert set(complete(bot, "log", "")) == {"debug", "info", "notice", "warning", "err"}
 
 
+def test_hostile_verbs(polite, bots, tmp_path):
+    """A verb is a handler's text: it is neither run by who presses TAB nor too long for status."""
+    dice, mark = tmp_path / "dice.py", tmp_path / "mark"
+    verbs = f"""{{v: ("x", roll) for v in ("roll", "$(>{mark})", "`>{mark}`", "a" * 2000000)}}"""
+    dice.write_text(re.sub(r"^verbs = .*", lambda _: f"verbs = {verbs}", DICE.read_text(), flags=re.M))
+    dice.chmod(0o755)
+    bot = bots(polite, pools={"dice": {"handler": f"exec:{dice}", "events": ["MESSAGE_CREATE"]}},
+               args=["--no-gateway"]).start().ready()
+    at = ["-s", str(bot.socket)]
+    assert complete(bot, *at, "dice", "") == ["roll"] and complete(bot, *at, "di") == ["dice"]
+    assert not mark.exists(), "TAB has run what a handler wrote"
+
+
 @pytest.mark.parametrize("shell, name", [("bash", "bulkheadctl"), ("zsh", "_bulkheadctl"), ("fish", "bulkheadctl.fish")])
 def test_form(shell, name):
     text = (FILES / name).read_text()
