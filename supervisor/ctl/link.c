@@ -65,6 +65,7 @@ link_dial(struct ctl *ctl)
 	struct sockaddr_un	 sun = { .sun_family = AF_UNIX };
 	struct ucred		 cred;
 	socklen_t		 bytes = sizeof(cred);
+	int			 error;
 
 	if (strlcpy(sun.sun_path, ctl->path, sizeof(sun.sun_path)) >= sizeof(sun.sun_path))
 		errx(CTL_EXIT_USAGE, "%s: the path of a socket has at most %zu bytes", ctl->path,
@@ -73,14 +74,15 @@ link_dial(struct ctl *ctl)
 		err(CTL_EXIT_FAILED, "socket");
 	while (connect(ctl->fd, (struct sockaddr *)&sun, sizeof(sun)) == -1) {
 		/* EAGAIN: its backlog is full; there is nothing to poll for. */
-		if (errno != EAGAIN && errno != EINTR) {
+		error = errno == EAGAIN || errno == EINTR ? 0 : errno;
+		if (error == 0 && mono_ms_until(clock_mono(), ctl->deadline) == 0)
+			error = ETIMEDOUT;
+		if (error != 0) {
 			if (!ctl->soft)
-				unreachable(ctl, errno);
+				unreachable(ctl, error);
 			close(ctl->fd);
 			return -1;
 		}
-		if (mono_ms_until(clock_mono(), ctl->deadline) == 0)
-			unreachable(ctl, ETIMEDOUT);
 		(void)poll(NULL, 0, 20);
 	}
 	ctl->pidfd = -1;
