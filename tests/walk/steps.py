@@ -461,7 +461,7 @@ def stop(bot):
         sh("systemctl stop bulkhead")
         unit = bot.show("ActiveState", "Result", "ExecMainStatus")
         assert unit == {"ActiveState": "inactive", "Result": "success", "ExecMainStatus": "0"}, unit
-        bot.logged(r"\]: stop: held=\d+ .* left=0 .* killed=0 .*\n.*stopped status=0")
+        bot.logged(r"\]: stop: held=\d+ .* left=0 .* killed=0 .*\n(?:.*\n){0,4}.*stopped status=0")
         assert bot.ctl_run("status").returncode == 69
         assert sh("ps -u bulkhead -o pid=", check=False).stdout == "", "nobody is left"
         journal = os.stat(bot.run / "journal")
