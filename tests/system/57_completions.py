@@ -29,6 +29,8 @@ def test_bash(polite, bots):
     assert set(COMMANDS) <= set(complete(bot, "")) and complete(bot, "stat") == ["status"]
     assert {"pools", "workers", "dead", "config"} <= set(complete(bot, "show", ""))
     assert complete(bot, "-j", "show", "cou") == ["counters"] and "--watch" in complete(bot, "status", "--")
+    known = re.search(r"gateway(, \w+)+", bot.ctl_run("trace", "drian").stderr).group().split(", ")
+    assert set(complete(bot, "trace", "")) == {*known, "none"}
     at = ["-s", str(bot.socket)]
     assert {"echo", "echo.0", "echo.1", "rest.0", "--rolling"} <= set(complete(bot, *at, "restart", ""))
     assert complete(bot, *at, "drain", "echo.1") == ["echo.1"]
