@@ -171,6 +171,22 @@ put_live(struct sup *sup, struct json_out *o, const struct child *c)
 	json_obj_end(o);
 }
 
+/* What one in its place and one beside it have alike. */
+static void
+put_life(const struct worker_out *w, const struct worker_view *v)
+{
+	struct json_out	*o = w->o;
+
+	json_kv_cstr(o, "state", v->state);
+	json_kv_u64(o, "state_ms", v->state_ms);
+	json_kv_u64(o, "generation", v->generation);
+	json_kv_u64(o, "pid", (uint64_t)v->pid);
+	json_kv_u64(o, "uptime_ms", v->uptime_ms);
+	json_kv_u64(o, "open", v->open);
+	json_kv_u64(o, "scopes", v->scopes);
+	json_kv_u64(o, "streams", v->child == NULL ? 0 : streams_open_n(w->sup->streams, v->child));
+}
+
 /* A process beside the one that holds its place. */
 static void
 put_beside(void *arg, const struct worker_view *v)
@@ -185,14 +201,7 @@ put_beside(void *arg, const struct worker_view *v)
 	json_kv_cstr(o, "tag", v->name);
 	json_kv_cstr(o, "pool", v->pool);
 	json_kv_cstr(o, "what", v->heir ? "successor" : "old");
-	json_kv_cstr(o, "state", v->state);
-	json_kv_u64(o, "state_ms", v->state_ms);
-	json_kv_u64(o, "generation", v->generation);
-	json_kv_u64(o, "pid", (uint64_t)v->pid);
-	json_kv_u64(o, "uptime_ms", v->uptime_ms);
-	json_kv_u64(o, "open", v->open);
-	json_kv_u64(o, "scopes", v->scopes);
-	json_kv_u64(o, "streams", v->child == NULL ? 0 : streams_open_n(w->sup->streams, v->child));
+	put_life(w, v);
 	json_kv_u64(o, "rss_kib", v->rss_kib);
 	json_kv_u64(o, "ends_in_ms", v->ends_in_ms);
 	json_obj_end(o);
@@ -227,14 +236,7 @@ put_worker(void *arg, const struct worker_view *v)
 	json_kv_cstr(o, "tag", tag);
 	json_kv_cstr(o, "pool", v->pool);
 	json_kv_cstr(o, "role", v->role);
-	json_kv_cstr(o, "state", v->state);
-	json_kv_u64(o, "state_ms", v->state_ms);
-	json_kv_u64(o, "generation", v->generation);
-	json_kv_u64(o, "pid", (uint64_t)v->pid);
-	json_kv_u64(o, "uptime_ms", v->uptime_ms);
-	json_kv_u64(o, "open", v->open);
-	json_kv_u64(o, "scopes", v->scopes);
-	json_kv_u64(o, "streams", v->child == NULL ? 0 : streams_open_n(w->sup->streams, v->child));
+	put_life(w, v);
 	json_kv_u64(o, "credit", v->credit);
 	json_kv_u64(o, "restarts", v->restarts);
 	json_kv_u64(o, "rss_kib", v->rss_kib);
